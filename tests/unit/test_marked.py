@@ -11,7 +11,7 @@ from carto_fork.audit.fates import Account, Fate
 from carto_fork.fork.policy import Kind
 from carto_fork.merge.decisions import Decision
 from carto_fork.merge.hunks import Change, Conflict, Hunk, Texts
-from carto_fork.upgrade import effects, marked
+from carto_fork.upgrade import effects, lacks, marked
 from carto_fork.upgrade.effects import Effect
 from carto_fork.upgrade.sides import near_lines
 
@@ -87,12 +87,12 @@ def test_what_is_gone_is_shown_where_it_was_and_with_what_is_there_now() -> None
     side = ["def loads(config):", "    a = 1", "    b = 2", "    c = 3", "end of the function"]
     account = Account(Change(1, 2, (), tuple(side[1:4])), Fate.SUPERSEDED, missing=("    b = 2",))
     result = ["def loads(config):", "    b = 3", "end of the function"]
-    assert marked.gone(account, side, result, "x") == [
+    assert lacks.lines(account, side, result, "x") == [
         "@@ line 2 of x",
         "  def loads(config):",
-        "      a = 1",
+        "/     a = 1",
         "-     b = 2",
-        "      c = 3",
+        "/     c = 3",
         "=     b = 3",
         "  end of the function",
     ]
@@ -101,7 +101,7 @@ def test_what_is_gone_is_shown_where_it_was_and_with_what_is_there_now() -> None
 def test_lines_around_a_change_say_whether_the_result_has_them() -> None:
     side, line = ["kept above", "gone above", "a change", "gone below", "kept below"], ("a change",)
     account = Account(Change(2, 3, (), line), Fate.LOST, missing=line, traceless=line)
-    shown = marked.gone(account, side, ["kept above", "kept below"], "x")
+    shown = lacks.lines(account, side, ["kept above", "kept below"], "x")
     assert shown[1:] == [
         "  kept above",
         "/ gone above",
@@ -109,19 +109,37 @@ def test_lines_around_a_change_say_whether_the_result_has_them() -> None:
         "/ gone below",
         "  kept below",
     ]
-    assert {line[0] for line in shown[1:]} <= marked.LEGEND.keys()
+    assert {line[0] for line in shown[1:]} <= lacks.LEGEND.keys()
     # Without a result, nothing is said of them.
-    assert not [line for line in marked.gone(account, side, [], "x") if line.startswith("/")]
+    assert not [line for line in lacks.lines(account, side, None, "x") if line.startswith("/")]
+
+
+def test_a_line_without_a_mark_is_in_the_result() -> None:
+    """Also one that the account does not count, because the other side removed its own copy."""
+    lines = ("a_first = 1  # of it", "other_side(1, 2)", "formatted( 1,2 )", "}")
+    account = Account(
+        Change(1, 2, (), lines), Fate.LOST, missing=(lines[0], lines[3]), traceless=(lines[0],)
+    )
+    shown = lacks.lines(account, ["top", *lines, "end"], ["top", "formatted(1, 2)", "end"], "x")
+    assert shown[1:] == [
+        "  top",
+        f"- {lines[0]}",
+        f"/ {lines[1]}",
+        f"~ {lines[2]}",
+        "> formatted(1, 2)",
+        "~ }",  # it says too little to be somewhere, and goes with the line before it
+        "  end",
+    ]
 
 
 def test_a_patch_brings_back_what_has_a_certain_place() -> None:
     now = [f"line {n} of the file" for n in range(20)]
     side = [*now[:5], "lost one", *now[5:10], "instead", *now[11:]]
     accounts = [
-        Account(Change(5, 6, (), ("lost one",)), Fate.LOST),
-        Account(Change(11, 12, (now[10],), ("instead",)), Fate.LOST),
+        Account(Change(5, 6, (), ("lost one",)), Fate.LOST, ("lost one",)),
+        Account(Change(11, 12, (now[10],), ("instead",)), Fate.LOST, ("instead",), (now[10],)),
     ]
-    both = marked.patch("a/b.txt", accounts, side, now)
+    both = lacks.patch("a/b.txt", accounts, side, now)
     assert both.number == 2 and both.text.startswith("--- a/a/b.txt\n+++ b/a/b.txt\n")
     assert [
         line for line in both.text.split("\n") if line[:1] in "+-" and line[1:2] not in "+-"
@@ -132,8 +150,8 @@ def test_a_patch_brings_back_what_has_a_certain_place() -> None:
     ]
     # Where the other side changed the same, or a place is there twice, nothing is offered.
     other = [*now[:10], "upstream has this", *now[11:]]
-    assert marked.patch("b.txt", accounts[1:], side, other).number == 0
-    assert marked.patch("b.txt", accounts[:1], side, [*now[2:8], *now]).number == 0
+    assert lacks.patch("b.txt", accounts[1:], side, other).number == 0
+    assert lacks.patch("b.txt", accounts[:1], side, [*now[2:8], *now]).number == 0
 
 
 @pytest.mark.parametrize(
@@ -198,7 +216,7 @@ def test_what_is_there_in_another_form_is_told_from_what_is_nowhere() -> None:
         Change(1, 2, (), lines), Fate.LOST, missing=(lines[0], lines[2]), traceless=(lines[2],)
     )
     side = ["def loads(config):", *lines]
-    assert marked.gone(account, side, [], "x")[2:] == [
+    assert lacks.lines(account, side, None, "x")[2:] == [
         f"~ {lines[0]}",
         f"  {lines[1]}",
         f"- {lines[2]}",
@@ -218,7 +236,36 @@ def test_that_nothing_is_there_is_the_side_s_that_removed_it(
     theirs: tuple[str, ...], sure: bool, expected: str
 ) -> None:
     hunk = Hunk(("fork\n",), ("old\n",), theirs, 1, ())
-    assert marked.whose(hunk, (), sure) == expected
+    assert marked.whose(hunk, (), sure, ()) == expected
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "result", "expected"),
+    [
+        # Which of the blank lines around the hunk was there before, git cannot say.
+        ("the_fork()\n", "upstream()\n", "one\n  \nupstream()\nthe_fork()\n\nend\n", "both sides'"),
+        (
+            "the_fork()\n",
+            "upstream()\n",
+            "the_fork()\none\n\nend\n",
+            "the fork's, at another place",
+        ),
+        (
+            "the_fork()\n",
+            "a_long_line\nother_one\n",
+            "other_one\none\n\nend\n",
+            "some lines of it, at another place",
+        ),
+        ("the_fork()\n", "upstream()\n", "other\none\n\nend\n", "no lines of it"),
+    ],
+)
+def test_lines_that_the_result_has_are_not_said_to_be_gone(
+    ours: str, theirs: str, result: str, expected: str
+) -> None:
+    merged = f"one\n\n<<<<<<< o\n{ours}||||||| b\n=======\n{theirs}>>>>>>> t\n\nend\n"
+    conflict = Conflict("a.txt", Kind.CONTENT, None, None, None, text=merged)
+    [hunk] = marked.shown(Decision(conflict, None, "", ""), result)
+    assert hunk["took"] == expected
 
 
 def test_what_was_decided_is_shown_beside_what_it_became() -> None:

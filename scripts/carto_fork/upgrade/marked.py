@@ -6,16 +6,13 @@ import difflib
 import math
 import re
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from ..audit.fates import Account
 from ..fork.policy import Side
 from ..merge import hunks
 from ..merge.decisions import Decision
@@ -30,10 +27,10 @@ MOST_LINES = 300
 """So many lines of one side of a hunk are shown, and highlighted."""
 MOST_SHOWN = 60
 """So many lines of a log, a patch or a file are shown."""
-_CONTEXT = 3
-_NEAR = 12
+CONTEXT = 3
+NEAR = 12
 """Lines that replaced others are at most so many."""
-_LONGEST_FILE = 20_000
+LONGEST_FILE = 20_000
 """In a file of more lines nobody looks for what became of a hunk."""
 
 
@@ -47,14 +44,6 @@ def count(conflict: Conflict) -> int:
     """How many hunks a conflict has."""
     segments = hunks.parse(conflict.merged or conflict.text or "") or []
     return sum(isinstance(segment, Hunk) for segment in segments)
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A patch, "" if nothing can be brought back, and how many changes it brings back."""
-
-    text: str
-    number: int
 
 
 class Room:
@@ -89,16 +78,29 @@ def places(conflict: Conflict, result: str | None) -> list[tuple[Hunk, Sequence[
     return [(hunk, became.get(id(hunk), near.get(id(hunk))), id(hunk) in became) for hunk in found]
 
 
-def whose(hunk: Hunk, lines: Sequence[str] | None, sure: bool) -> str:
-    """Whose lines a hunk became. sure: whether its place in the result is certain."""
+def whose(hunk: Hunk, lines: Sequence[str] | None, sure: bool, result: Collection[str]) -> str:
+    """Whose lines a hunk became. sure: whether its place in the result is certain. result: all
+    lines of the result, stripped."""
     sides = {hunk.base or (): "neither side's change"} if sure else {}
     known = {**sides, hunk.ours: "the fork's", hunk.theirs: "upstream's"}
     if lines is None or (not sure and not lines and () not in known):
-        return "no lines of it"
+        return _elsewhere(hunk, result)
     if hunks.has_markers("".join(lines)):
         return "a conflict still"
     both = ({*hunk.ours} | {*hunk.theirs}) - {*(hunk.base or ())} <= {*lines}
     return known.get(tuple(lines)) or ("both sides'" if both else "its own text")
+
+
+def _elsewhere(hunk: Hunk, result: Collection[str]) -> str:
+    """Whose new lines of a hunk a result has, of which nobody knows the place."""
+    base = {line.strip() for line in hunk.base or ()}
+    new = [{x.strip() for x in side if substantive(x)} - base for side in (hunk.ours, hunk.theirs)]
+    has = [bool(lines) and lines <= {*result} for lines in new]
+    if any(has):
+        name = "both sides'" if all(has) else "the fork's" if has[0] else "upstream's"
+        return f"{name}, at another place"
+    some = any(not lines.isdisjoint(result) for lines in new)
+    return "some lines of it, at another place" if some else "no lines of it"
 
 
 def shown(decision: Decision, result: str | None) -> Iterator[dict[str, Any]]:
@@ -111,12 +113,13 @@ def shown(decision: Decision, result: str | None) -> Iterator[dict[str, Any]]:
     read = (texts.base, texts.ours, texts.theirs) if texts else ("", "", "")
     names = ("base", "the fork's", "upstream's", "result")
     all_lines = [lines_of(text) for text in (*read, result or "")]
+    there = {line.strip() for line in all_lines[-1]}
     starts = [0] * len(names)
     for number, (hunk, became, sure) in enumerate(places(conflict, result)):
         known = decision.became[number] if number < len(decision.became) else None
         now = became if result is not None else None
         above, below = (lines_of(x) if isinstance(x, str) else [] for x in around[number])
-        above, below, panes = above[-_CONTEXT:], below[:_CONTEXT], []
+        above, below, panes = above[-CONTEXT:], below[:CONTEXT], []
         for n, lines in enumerate((hunk.base, hunk.ours, hunk.theirs, now)):
             if lines is None:
                 continue
@@ -124,11 +127,11 @@ def shown(decision: Decision, result: str | None) -> Iterator[dict[str, Any]]:
             at = _at(file, lines, above, below, starts[n])
             if at is not None:
                 starts[n] = end = at + len(lines)
-                over, under = file[max(0, at - _CONTEXT) : at], file[end : end + _CONTEXT]
+                over, under = file[max(0, at - CONTEXT) : at], file[end : end + CONTEXT]
             text = _marked(conflict.path, over, hunk.base or (), lines, under)
             panes.append({"name": names[n], "line": at and at + 1, "text": text})
         because = known[1] if known else ""
-        took = whose(hunk, now, sure) if result is not None else ""
+        took = whose(hunk, now, sure, there) if result is not None else ""
         # Without a certain place, only a side that was taken shows that another text is there.
         certain = sure or took in ("the fork's", "upstream's")
         if known and (result is None or (certain and tuple(now or ()) != known[0])):
@@ -177,7 +180,7 @@ def _at(
     def shared(i: int) -> int:
         before = sum(
             x == y
-            for x, y in zip(reversed(above), reversed(file[max(0, i - _CONTEXT) : i]), strict=False)
+            for x, y in zip(reversed(above), reversed(file[max(0, i - CONTEXT) : i]), strict=False)
         )
         return before + sum(x == y for x, y in zip(below, file[i + size :], strict=False))
 
@@ -195,15 +198,27 @@ def _near(segments: Sequence[str | Hunk], result: str) -> dict[int, Sequence[str
         else:
             merged += lines_of(segment)
     lines = lines_of(result)
-    if len(lines) > _LONGEST_FILE:
+    if len(lines) > LONGEST_FILE:
         return {}
     blocks = difflib.SequenceMatcher(None, merged, lines).get_matching_blocks()
     found: dict[int, Sequence[str]] = {}
     for hunk, place in places.items():
-        before = [b.b + min(b.size, place - b.a) for b in blocks if b.a < place]
-        behind = [b.b + max(0, place - b.a) for b in blocks if b.a + b.size > place]
-        found[hunk] = lines[max(before, default=0) : min(behind, default=len(lines))]
+        # Which of the blank lines around it was there before, nothing shows.
+        start, end = place, place
+        while start and not merged[start - 1].strip():
+            start -= 1
+        while end < len(merged) and not merged[end].strip():
+            end += 1
+        before = [b.b + min(b.size, start - b.a) for b in blocks if b.a < start]
+        behind = [b.b + max(0, end - b.a) for b in blocks if b.a + b.size > end]
+        found[hunk] = _unblank(lines[max(before, default=0) : min(behind, default=len(lines))])
     return found
+
+
+def _unblank(lines: Sequence[str]) -> Sequence[str]:
+    """Lines without the blank ones at their ends."""
+    telling = [n for n, line in enumerate(lines) if line.strip()]
+    return lines[telling[0] : telling[-1] + 1] if telling else ()
 
 
 def _marked(
@@ -291,80 +306,6 @@ def lexer(name: str) -> Any:
         return None
 
 
-LEGEND = {
-    "-": "its change, which the result lacks",
-    "~": "its change, which the result has in another form",
-    "/": "was around it, and the result lacks it",
-    "+": "was removed by that side, and the result has it again",
-    "=": "the result has it in place of what is gone, as far as that is certain",
-    " ": "around it; the result has such a line, perhaps elsewhere",
-}
-"""The marks of `gone`, and what they say of the result."""
-
-
-def gone(account: Account, side: Sequence[str], result: Sequence[str], name: str) -> list[str]:
-    """What became of a change as lines of a patch, with the lines around it; see `LEGEND`.
-
-    side, result: the lines of its file there; no result if that is not known. name: whose file it
-        is, for the line number.
-    """
-    change, left = account.change, Counter(account.missing)
-    if not (change.added or change.removed or account.back):
-        return []  # it is not about lines
-    start = change.line - 1 if change.added else change.line
-    there = {line.strip() for line in (*result, "")}
-
-    def around(lines: Sequence[str]) -> list[str]:
-        return [f"{' ' if x.strip() in there or not result else '/'} {x}" for x in lines]
-
-    above = [*side[max(0, start - _CONTEXT) : start]]
-    below = [*side[start + len(change.added) :][:_CONTEXT]]
-    marks = []
-    for line in change.added:
-        marks.append((" ", "-", "~")[(left[line] > 0) * (1 + account.is_traced(line))])
-        left[line] -= 1
-    shown = [f"@@ line {max(1, change.line)} of {name}"] if side or change.line else []
-    shown += around(above)
-    for n, (mark, line) in enumerate(zip(marks, change.added, strict=True)):
-        if {*marks[max(0, n - _CONTEXT) : n + _CONTEXT + 1]} - {" "}:
-            shown.append(f"{mark} {line}")
-        elif shown[-1] != "  …":
-            shown.append("  …")
-    shown += [f"+ {line}" for line in account.back]
-    instead = _instead(result, above, below) if account.missing else ()
-    if {*instead}.isdisjoint(account.missing):
-        shown += [f"= {line}" for line in instead if line not in account.back]
-    return shown + around(below)
-
-
-def patch(path: str, accounts: Sequence[Account], side: Sequence[str], now: Sequence[str]) -> Patch:
-    """What brings changes back into a file of the result, of those whose place in it is certain,
-    because nothing changed there since the common ancestor.
-
-    side, now: the lines of the file on the side of the changes, and in the result.
-    """
-    lines, number = [*now], 0
-    for account in accounts:
-        change = account.change
-        start = change.line - 1 if change.added else change.line
-        end = start + len(change.added)
-        for size in range(_CONTEXT, 0, -1):
-            above, below = [*side[max(0, start - size) : start]], [*side[end : end + size]]
-            if not any(map(substantive, (*above, *below))):
-                break
-            old = [*above, *change.removed, *below]
-            at = [n for n in range(len(lines) - len(old) + 1) if lines[n : n + len(old)] == old]
-            if len(at) == 1 and above and below:
-                place = at[0] + len(above)
-                lines[place : place + len(change.removed)] = change.added
-                number += 1
-            if at:
-                break
-    ends = (f"a/{path}", f"b/{path}")
-    made = difflib.unified_diff([*now], lines, *ends, lineterm="") if number else ()
-    return Patch("".join(f"{line}\n" for line in made), number)
-
-
 def about(what: str, text: str) -> list[str]:
     """The lines of a file that a finding names by number or in full, with those around them."""
     lines = text.split("\n")
@@ -374,7 +315,7 @@ def about(what: str, text: str) -> list[str]:
     shown = []
     for n in found[:1]:
         shown = [f"@@ line {n + 1} of the result"]
-        shown += [f"  {line}" for line in lines[max(0, n - _CONTEXT) : n + _NEAR]]
+        shown += [f"  {line}" for line in lines[max(0, n - CONTEXT) : n + NEAR]]
     return shown
 
 
@@ -387,16 +328,6 @@ def left_out(decision: Decision) -> list[str]:
         gone = [line.rstrip("\n") for line in hunk.ours if line not in kept]
         shown += [f"@@ hunk {number + 1}"] * bool(gone) + [f"- {line}" for line in gone]
     return shown
-
-
-def _instead(result: Sequence[str], above: Sequence[str], below: Sequence[str]) -> Sequence[str]:
-    """What a file has between lines that it shares with another one; nothing if that is not near,
-    or not certain."""
-    starts = [n + 1 for n, line in enumerate(result) if above[-1:] == [line] and substantive(line)]
-    if len(starts) != 1 or not below:
-        return ()
-    between = [*result[starts[0] : starts[0] + _NEAR + 1]]
-    return between[: between.index(below[0])] if below[0] in between else ()
 
 
 def changes(found: Sequence[Change], name: str) -> list[str]:

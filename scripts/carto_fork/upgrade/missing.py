@@ -18,7 +18,7 @@ from ..merge.hunks import Commit
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, listed, pathspec_word, printable
-from . import effects, marked
+from . import effects, lacks, marked
 from .effects import Effect
 from .outcomes import MOST_COMMITS, Merge, Outcomes
 from .sides import MADE, SAID, TONES, WHOSE, WORST, Sides
@@ -26,12 +26,12 @@ from .sides import MADE, SAID, TONES, WHOSE, WORST, Sides
 _TREES = {Side.FORK: "ours", Side.UPSTREAM: "theirs"}
 _MARKS = {
     "-": "lacks the lines with -",
-    "/": "lacks the lines with / around its change",
+    "/": "lacks the lines with / beside its change",
     "~": "has the lines with ~ in another form",
     "+": "has the lines with + again, which {} removed",
     "=": "has the lines with = where they were",
 }
-"""What the marks of `marked.gone` say of the result."""
+"""What the marks of `lacks.lines` say of the result."""
 _ENDS = {
     Fate.LOST: "; no rule and nobody's word explains why.",
     Fate.SUPERSEDED: ". Was that meant?",
@@ -143,11 +143,12 @@ class Missing:
         return [
             line
             for entry in of_file
-            for line in marked.gone(
+            for line in lacks.lines(
                 entry.account,
                 lines(side, entry.path),
-                lines("result", entry.path) if entry.where == entry.path else (),
+                lines("result", entry.path),
                 whose,
+                lines("result", entry.where) if entry.where != entry.path else (),
             )
         ]
 
@@ -261,7 +262,7 @@ class Missing:
         if not (_PLAIN.fullmatch(path) and now.endswith("\n")):
             return ()
         sides = (was.split("\n")[:-1], now.split("\n")[:-1])
-        made = marked.patch(path, [entry.account for entry in of_file], *sides)
+        made = lacks.patch(path, [entry.account for entry in of_file], *sides)
         plain = made.text.replace("\t", "").replace("\n", "").isprintable()
         if not made.number or not plain or len(made.text) > _LONGEST_PATCH or "EOF" in made.text:
             return ()

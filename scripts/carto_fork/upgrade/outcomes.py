@@ -168,7 +168,8 @@ class Outcomes:
         if not name:
             return "no such file, although both sides have one"
         found = marked.places(conflict, text) if text is not None else []
-        counts = Counter(marked.whose(*place) for place in found)
+        there = {line.strip() for line in (text or "").split("\n")}
+        counts = Counter(marked.whose(*place, there) for place in found)
         if len(counts) == 1:
             return next(iter(counts))
         said = ", ".join(f"{whose} ({counted(n, 'hunk')})" for whose, n in counts.most_common())

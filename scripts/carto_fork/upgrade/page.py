@@ -21,7 +21,7 @@ from ..merge.hunks import Commit
 from ..run import files, git, github
 from ..run.shell import Shell
 from ..run.text import counted, joined
-from . import effects, marked, risks
+from . import effects, lacks, marked, risks
 from .effects import Effect
 from .missing import Missing, eye
 from .outcomes import (
@@ -133,7 +133,7 @@ class Page:
             "numbers": numbers,
             "charts": [*self._charts()],
             "eyes": eyes,
-            "legend": marked.LEGEND,
+            "legend": lacks.LEGEND,
             "conflicts": conflicts_,
             "in_conflict": len(merge.decisions),
             "customisations": customisations,

@@ -1,0 +1,202 @@
+"""What a result lacks of a change: its lines, each with what became of it, and the patch that
+brings it back. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..audit.alike import Index, squeezed
+from ..audit.fates import Account
+from ..run.text import substantive
+from .marked import CONTEXT, LONGEST_FILE, NEAR
+
+LEGEND = {
+    "-": "its change, which the result lacks",
+    "~": "its change, which the result has in another form",
+    ">": "the line of the result that is the most like the one above it",
+    "/": "beside it, and the result lacks it, too",
+    "+": "was removed by that side, and the result has it again",
+    "=": "the result has it in place of what is gone, as far as that is certain",
+    " ": "the result has such a line, perhaps elsewhere",
+}
+"""The marks of `lines`, and what they say of the result."""
+
+
+def lines(
+    account: Account,
+    side: Sequence[str],
+    result: Sequence[str] | None,
+    name: str,
+    elsewhere: Sequence[str] = (),
+) -> list[str]:
+    """What became of a change as lines of a patch, with the lines around it; see `LEGEND`. A line
+    without a mark is in the result.
+
+    side, result: the lines of its file there; None if the result's are not known. name: whose file
+        it is, for the line number. elsewhere: the lines of another file that has some of it.
+    """
+    change = account.change
+    if not (change.added or change.removed or account.back):
+        return []  # it is not about lines
+    start = change.line - 1 if change.added else change.line
+    above = [*side[max(0, start - CONTEXT) : start]]
+    below = [*side[start + len(change.added) :][:CONTEXT]]
+    now = None if result is None else _Now(side, [*result, *elsewhere])
+    marks = _marks(account, now)
+    shown = [f"@@ line {max(1, change.line)} of {name}"] if side or change.line else []
+    shown += _around(above, now)
+    for n, (mark, line) in enumerate(zip(marks, change.added, strict=True)):
+        if {*marks[max(0, n - CONTEXT) : n + CONTEXT + 1]} - {" "}:
+            shown.append(f"{mark} {line}")
+            form = now.form(line) if now and mark == "~" else ""
+            shown += [f"> {form}"] * bool(form)
+        elif shown[-1] != "  …":
+            shown.append("  …")
+    shown += [f"+ {line}" for line in account.back]
+    instead = _instead(result or (), above, below) if account.missing else ()
+    if {*instead}.isdisjoint(account.missing):
+        told = {line[2:] for line in shown if line.startswith("> ")}
+        shown += [f"= {line}" for line in instead if line not in account.back and line not in told]
+    return shown + _around(below, now)
+
+
+class _Now:
+    """The lines of a result."""
+
+    def __init__(self, side: Sequence[str], result: Sequence[str]) -> None:
+        self.there = {line.strip() for line in (*result, "")}
+        known = {line.strip() for line in side}
+        new = [line for line in result if line.strip() and line.strip() not in known]
+        self._whole = {line.strip(): line for line in new}
+        self._new, self._squeezed = Index(self._whole), squeezed(result)
+
+    def form(self, line: str) -> str:
+        """The line that a line became; "" if nothing shows it."""
+        return self._whole.get(self._new.like(line.strip()), "")
+
+    def has_form_of(self, line: str) -> bool:
+        """Whether there is a line in another form."""
+        return bool(self.form(line)) or squeezed([line]) in self._squeezed
+
+
+def _around(lines_: Sequence[str], now: _Now | None) -> list[str]:
+    return [f"{' ' if now is None or x.strip() in now.there else '/'} {x}" for x in lines_]
+
+
+def _marks(account: Account, now: _Now | None) -> list[str]:
+    """The mark of each line that a change added; a line that says little has that of the one before
+    it, else of the one behind it."""
+    left, found = Counter(account.missing), list[str]()
+    for line in account.change.added:
+        if left[line] > 0:
+            left[line] -= 1
+            telling = substantive(line) or line in account.traceless
+            mark = "~" if account.is_traced(line) else "-" if telling else "?"
+        elif now is None or line.strip() in now.there:
+            mark = " "
+        else:
+            mark = "~" if now.has_form_of(line) else "/"
+        found.append(mark)
+    for order in (range(len(found)), range(len(found) - 1, -1, -1)):
+        near = ""
+        for n in order:
+            near = found[n] if found[n] in "-~" else near
+            found[n] = near or "?" if found[n] == "?" else found[n]
+    return ["-" if mark == "?" else mark for mark in found]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A patch, "" if nothing can be brought back, and how many changes it brings back."""
+
+    text: str
+    number: int
+
+
+def patch(path: str, accounts: Sequence[Account], side: Sequence[str], now: Sequence[str]) -> Patch:
+    """What brings changes back into a file of the result, of those whose place in it is certain:
+    the lines next to them are there, one after the other.
+
+    side, now: the lines of the file on the side of the changes, and in the result.
+    """
+    if max(len(side), len(now)) > LONGEST_FILE // 4:
+        return Patch("", 0)
+    before, edits = _undone(accounts, side)
+    blocks = difflib.SequenceMatcher(None, before, now, autojunk=False).get_matching_blocks()
+    places: list[tuple[int, int, Sequence[str]]] = []
+    number = 0
+    for of_change in edits:
+        found = [_placed(edit, before, now, blocks) for edit in of_change]
+        known = [(place, edit) for place, edit in zip(found, of_change, strict=True) if place]
+        if known and len(known) == len(found):
+            places += [(place, size, new) for place, (_, size, new) in known]
+            number += 1
+    made = [*now]
+    for place, size, new in sorted(places, reverse=True):
+        made[place : place + size] = new
+    ends = (f"a/{path}", f"b/{path}")
+    text = difflib.unified_diff([*now], made, *ends, lineterm="") if number else ()
+    return Patch("".join(f"{line}\n" for line in text), number)
+
+
+_Edit = tuple[int, int, Sequence[str]]
+"""A place, how many lines go, and what comes in their place."""
+
+
+def _undone(
+    accounts: Sequence[Account], side: Sequence[str]
+) -> tuple[list[str], list[Sequence[_Edit]]]:
+    """A side's file without what the result lacks of it, and by change the edits that bring it
+    back."""
+    before: list[str] = []
+    edits: list[Sequence[_Edit]] = []
+    at = 0
+    for account in sorted(accounts, key=lambda account: account.change.line):
+        change, left = account.change, Counter(account.missing)
+        start = change.line - 1 if change.added else change.line
+        before += side[at:start]
+        of_change: list[_Edit] = []
+        back, run = [*account.back], list[str]()
+        for line in (*change.added, None):
+            if line is not None and left[line] > 0:
+                left[line] -= 1
+                run.append(line)
+                continue
+            if run or back:
+                of_change.append((len(before), len(back), run))
+                before += back
+                back, run = [], []
+            before += [line] if line is not None else []
+        edits.append(of_change)
+        at = start + len(change.added)
+    return [*before, *side[at:]], edits
+
+
+def _placed(
+    edit: _Edit, before: Sequence[str], now: Sequence[str], blocks: Sequence[difflib.Match]
+) -> int:
+    """Where in the result an edit is to be made; 0 if that is not certain."""
+    start, end = edit[0], edit[0] + edit[1]
+    for block in blocks:
+        first, last = block.a, block.a + block.size
+        if first < start and end < last:
+            above = [*before[max(first, start - CONTEXT) : start]]
+            below = [*before[end : min(last, end + CONTEXT)]]
+            old = [*above, *before[start:end], *below]
+            places = [n for n in range(len(now) - len(old) + 1) if now[n : n + len(old)] == old]
+            sure = len(places) == 1 and any(map(substantive, (*above, *below)))
+            return places[0] + len(above) if sure else 0
+    return 0
+
+
+def _instead(result: Sequence[str], above: Sequence[str], below: Sequence[str]) -> Sequence[str]:
+    """What a file has between lines that it shares with another one; nothing if that is not near,
+    or not certain."""
+    starts = [n + 1 for n, line in enumerate(result) if above[-1:] == [line] and substantive(line)]
+    if len(starts) != 1 or not below:
+        return ()
+    between = [*result[starts[0] : starts[0] + NEAR + 1]]
+    return between[: between.index(below[0])] if below[0] in between else ()
