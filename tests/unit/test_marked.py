@@ -140,7 +140,7 @@ def test_a_patch_brings_back_what_has_a_certain_place() -> None:
         Account(Change(11, 12, (now[10],), ("instead",)), Fate.LOST, ("instead",), (now[10],)),
     ]
     both = lacks.patch("a/b.txt", accounts, side, now)
-    assert both.number == 2 and both.text.startswith("--- a/a/b.txt\n+++ b/a/b.txt\n")
+    assert not both.without and both.text.startswith("--- a/a/b.txt\n+++ b/a/b.txt\n")
     assert [
         line for line in both.text.split("\n") if line[:1] in "+-" and line[1:2] not in "+-"
     ] == [
@@ -150,8 +150,8 @@ def test_a_patch_brings_back_what_has_a_certain_place() -> None:
     ]
     # Where the other side changed the same, or a place is there twice, nothing is offered.
     other = [*now[:10], "upstream has this", *now[11:]]
-    assert lacks.patch("b.txt", accounts[1:], side, other).number == 0
-    assert lacks.patch("b.txt", accounts[:1], side, [*now[2:8], *now]).number == 0
+    assert lacks.patch("b.txt", accounts[1:], side, other).text == ""
+    assert lacks.patch("b.txt", accounts[:1], side, [*now[2:8], *now]).text == ""
 
 
 @pytest.mark.parametrize(

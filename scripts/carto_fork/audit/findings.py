@@ -31,6 +31,7 @@ class Finding:
     certain: whether it is definitely wrong; otherwise it is only worth a look.
     paths: all files that it is about, if they are more than `path`.
     between: the commits whose difference in these files it is about; "" if it is about the result.
+    lines: all lines that it is about, as in a patch, if `what` names only some.
     """
 
     check: str
@@ -39,6 +40,7 @@ class Finding:
     certain: bool = True
     paths: tuple[str, ...] = ()
     between: tuple[str, str] = ("", "")
+    lines: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -137,7 +139,12 @@ def removed(
         what = (
             f"{listed([*lines], _MOST_NAMED)}: {number} that both sides have, such as: {first[0]}"
         )
-        yield Finding(REMOVED, what, path, certain=False, paths=tuple(lines))
+        shown = tuple(line for path, gone in lines.items() for line in (path, *_minus(gone)))
+        yield Finding(REMOVED, what, path, certain=False, paths=tuple(lines), lines=shown)
+
+
+def _minus(lines: Sequence[str]) -> list[str]:
+    return [f"- {line}" for line in lines]
 
 
 def _gone(sh: Shell, repo: Path, trees: list[Tree], changed: Set[str]) -> dict[str, list[str]]:

@@ -4,12 +4,14 @@ brings it back. Pure."""
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..audit.alike import Index, squeezed
 from ..audit.fates import Account
+from ..merge.hunks import Texts
 from ..run.text import substantive
 from .marked import CONTEXT, LONGEST_FILE, NEAR
 
@@ -58,8 +60,8 @@ def lines(
     shown += [f"+ {line}" for line in account.back]
     instead = _instead(result or (), above, below) if account.missing else ()
     if {*instead}.isdisjoint(account.missing):
-        told = {line[2:] for line in shown if line.startswith("> ")}
-        shown += [f"= {line}" for line in instead if line not in account.back and line not in told]
+        forms = {line[2:] for line in shown if line.startswith("> ")}
+        shown += [f"= {line}" for line in instead if line not in account.back and line not in forms]
     return shown + _around(below, now)
 
 
@@ -108,78 +110,124 @@ def _marks(account: Account, now: _Now | None) -> list[str]:
     return ["-" if mark == "?" else mark for mark in found]
 
 
+_TELLING = 20
+"""A line of so many characters is not there twice by chance."""
+_STATEMENT = re.compile(r"[;)]$")
+"""How a line ends that does something by itself in most languages."""
+
+
+def doubled(texts: Texts, result: str) -> dict[str, list[int]]:
+    """The lines that each side has, and the result more often than any side and both together
+    explain, with their numbers."""
+    versions = (texts.base or "", texts.ours or "", texts.theirs or "", result)
+    split = [[line.strip() for line in text.split("\n")] for text in versions]
+    base, ours, theirs, now = map(Counter, split)
+    found = [
+        line
+        for line, number in now.items()
+        if number > max(ours[line], theirs[line], ours[line] + theirs[line] - base[line])
+        if ours[line] == 1 == theirs[line] and len(line) >= _TELLING and substantive(line)
+    ]
+    if len(found) == 1 and not _STATEMENT.search(found[0]):
+        return {}
+    return {line: [n for n, x in enumerate(split[3], 1) if x == line] for line in found}
+
+
 @dataclass(frozen=True)
 class Patch:
-    """A patch, "" if nothing can be brought back, and how many changes it brings back."""
+    """A patch, "" if nothing can be brought back, and the changes that it does not bring back."""
 
     text: str
-    number: int
+    without: Sequence[Account]
 
 
 def patch(path: str, accounts: Sequence[Account], side: Sequence[str], now: Sequence[str]) -> Patch:
     """What brings changes back into a file of the result, of those whose place in it is certain:
-    the lines next to them are there, one after the other.
+    the lines next to them are there, one after the other, but for blank ones.
 
     side, now: the lines of the file on the side of the changes, and in the result.
     """
     if max(len(side), len(now)) > LONGEST_FILE // 4:
-        return Patch("", 0)
+        return Patch("", accounts)
     before, edits = _undone(accounts, side)
-    blocks = difflib.SequenceMatcher(None, before, now, autojunk=False).get_matching_blocks()
+    at = [number for number, line in enumerate(now) if line.strip()]
+    telling = [now[number] for number in at]
+    blocks = difflib.SequenceMatcher(None, before, telling, autojunk=False).get_matching_blocks()
     places: list[tuple[int, int, Sequence[str]]] = []
-    number = 0
-    for of_change in edits:
-        found = [_placed(edit, before, now, blocks) for edit in of_change]
-        known = [(place, edit) for place, edit in zip(found, of_change, strict=True) if place]
-        if known and len(known) == len(found):
-            places += [(place, size, new) for place, (_, size, new) in known]
-            number += 1
+    without: list[Account] = []
+    for account, of_change in edits:
+        found = [_placed(edit, before, telling, blocks) for edit in of_change]
+        if not found or not all(found):
+            without.append(account)
+            continue
+        for place, edit in zip(found, of_change, strict=True):
+            start, end = at[place - 1] + 1, at[place - 1] + 1
+            if edit.back:
+                start, end = at[place], at[place + edit.back - 1] + 1
+            while not edit.back and edit.gap and start < at[place] and not now[start].strip():
+                start = end = start + 1
+            places.append((start, end, edit.lines))
     made = [*now]
-    for place, size, new in sorted(places, reverse=True):
-        made[place : place + size] = new
+    for start, end, new in sorted(places, reverse=True):
+        made[start:end] = new
     ends = (f"a/{path}", f"b/{path}")
-    text = difflib.unified_diff([*now], made, *ends, lineterm="") if number else ()
-    return Patch("".join(f"{line}\n" for line in text), number)
+    text = difflib.unified_diff([*now], made, *ends, lineterm="") if places else ()
+    return Patch("".join(f"{line}\n" for line in text), without)
 
 
-_Edit = tuple[int, int, Sequence[str]]
-"""A place, how many lines go, and what comes in their place."""
+@dataclass(frozen=True)
+class _Edit:
+    """Lines to bring back.
+
+    place: how many lines, but for blank ones, are before them. back: how many lines go. gap:
+        whether a blank line is before them on their side.
+    """
+
+    place: int
+    back: int
+    lines: Sequence[str]
+    gap: bool
 
 
 def _undone(
     accounts: Sequence[Account], side: Sequence[str]
-) -> tuple[list[str], list[Sequence[_Edit]]]:
-    """A side's file without what the result lacks of it, and by change the edits that bring it
-    back."""
+) -> tuple[list[str], list[tuple[Account, Sequence[_Edit]]]]:
+    """A side's file without what the result lacks of it, and without blank lines; and by change the
+    edits that bring it back."""
     before: list[str] = []
-    edits: list[Sequence[_Edit]] = []
+    edits: list[tuple[Account, Sequence[_Edit]]] = []
     at = 0
     for account in sorted(accounts, key=lambda account: account.change.line):
         change, left = account.change, Counter(account.missing)
         start = change.line - 1 if change.added else change.line
-        before += side[at:start]
+        before += filter(str.strip, side[at:start])
         of_change: list[_Edit] = []
-        back, run = [*account.back], list[str]()
+        back, run = [line for line in account.back if line.strip()], list[str]()
+        gap = not "".join(side[max(0, start - 1) : start]).strip()
         for line in (*change.added, None):
-            if line is not None and left[line] > 0:
+            if line is not None and (left[line] > 0 or not line.strip()):
                 left[line] -= 1
                 run.append(line)
                 continue
-            if run or back:
-                of_change.append((len(before), len(back), run))
+            # Blank lines go with the lines of the change that they are next to.
+            while line is not None and run and not run[-1].strip():
+                run.pop()
+            if any(map(str.strip, run)) or back:
+                of_change.append(_Edit(len(before), len(back), run, gap))
                 before += back
-                back, run = [], []
+                back, gap = [], False
+            run = []
             before += [line] if line is not None else []
-        edits.append(of_change)
+        edits.append((account, of_change))
         at = start + len(change.added)
-    return [*before, *side[at:]], edits
+    return [*before, *filter(str.strip, side[at:])], edits
 
 
 def _placed(
     edit: _Edit, before: Sequence[str], now: Sequence[str], blocks: Sequence[difflib.Match]
 ) -> int:
-    """Where in the result an edit is to be made; 0 if that is not certain."""
-    start, end = edit[0], edit[0] + edit[1]
+    """Before which line of the result an edit is to be made; 0 if that is not certain."""
+    start, end = edit.place, edit.place + edit.back
     for block in blocks:
         first, last = block.a, block.a + block.size
         if first < start and end < last:

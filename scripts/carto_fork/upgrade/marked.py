@@ -157,7 +157,10 @@ def beside(conflict: Conflict, side: Side) -> int:
         else:
             merged += lines_of(segment)
     opcodes = difflib.SequenceMatcher(None, whole, merged, autojunk=False).get_opcodes()
-    return sum(kind != "equal" for kind, *_ in opcodes) if whole != merged else 0
+    return sum(
+        kind != "equal" and any(map(str.strip, (*whole[a:b], *merged[c:d])))
+        for kind, a, b, c, d in opcodes
+    )
 
 
 def _at(
@@ -316,6 +319,17 @@ def about(what: str, text: str) -> list[str]:
     for n in found[:1]:
         shown = [f"@@ line {n + 1} of the result"]
         shown += [f"  {line}" for line in lines[max(0, n - CONTEXT) : n + NEAR]]
+    return shown
+
+
+def lines_at(text: str, numbers: Sequence[int]) -> list[str]:
+    """Some lines of the result, each with those around it."""
+    lines, shown, last = text.split("\n"), list[str](), 0
+    for number in sorted({*numbers}):
+        start, end = max(last, number - CONTEXT), number + CONTEXT - 1
+        shown += [f"@@ line {number} of the result"] * (not last or start > last)
+        shown += [f"  {line}" for line in lines[start:end]]
+        last = end
     return shown
 
 

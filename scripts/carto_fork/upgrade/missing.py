@@ -17,7 +17,7 @@ from ..fork.session import command
 from ..merge.hunks import Commit
 from ..run import git
 from ..run.shell import Shell
-from ..run.text import counted, listed, pathspec_word, printable
+from ..run.text import counted, listed, pathspec_word, printable, substantive
 from . import effects, lacks, marked
 from .effects import Effect
 from .outcomes import MOST_COMMITS, Merge, Outcomes
@@ -171,7 +171,9 @@ class Missing:
         what = f"{counted(len(of_file), 'change')} of {WHOSE[side]}" + f": {whats}" * bool(whats)
         missing = [x for e in of_file for x in (*e.account.missing, *e.account.back)]
         rules = self._outcomes.decided_by(path, side, missing)
-        reason = _said(lines, side, fate, effect, rules)
+        settled = self._outcomes.settled_by(path)
+        reason = _said(lines, side, fate, effect, rules, settled)
+        what += _share(of_file) * (fate is Fate.LOST)
         if used:
             reason = f"It will not build, or fails when it runs: what is gone is named. {reason}"
         there = [line[2:] for line in lines if line[:2] in ("/ ", "+ ", "= ")]
@@ -194,7 +196,9 @@ class Missing:
         if path in self._outcomes.left and self._merge.request:
             commands = [*self._outcomes.words_about(self._outcomes.decisions[path].conflict)]
         elif fate is not Fate.DROPPED and effect is not Effect.VERSION:
-            commands = [*patch, *self._back(path, side)]
+            commands = [*(patch or self._back(path, side))]
+            if not commands:
+                reason += " No patch fits: to bring it back, edit the file."
         commands.append(self._sides.diff(path, between=(names[_TREES[side]], names["result"])))
         if fate is Fate.LOST and self._merge.request:
             commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
@@ -264,21 +268,32 @@ class Missing:
         sides = (was.split("\n")[:-1], now.split("\n")[:-1])
         made = lacks.patch(path, [entry.account for entry in of_file], *sides)
         plain = made.text.replace("\t", "").replace("\n", "").isprintable()
-        if not made.number or not plain or len(made.text) > _LONGEST_PATCH or "EOF" in made.text:
+        if not made.text or not plain or len(made.text) > _LONGEST_PATCH or "EOF" in made.text:
             return ()
-        number, every = made.number, len(of_file)
+        # Without what is lost, the rest, such as an import, helps nobody.
+        if any(account.fate is Fate.LOST for account in made.without):
+            return ()
+        number, every = len(of_file) - len(made.without), len(of_file)
         what = "it" if every == 1 else f"{number} of {every} changes to this file"
         return [(f"the patch that brings {what} back", f"git apply <<'EOF'\n{made.text}EOF")]
 
     def _back(self, path: str, side: Side) -> list[str]:
-        """The command that takes a side's whole file into the result, and what that undoes."""
+        """The command that takes a side's whole file into the result, if that undoes nothing of the
+        other side."""
         trees, name = self._sides.trees, _TREES[side]
         if path not in trees[name]:
             return [f"git rm -- {pathspec_word(path)}"]
-        take = f"git checkout {self._sides.commits[name][:10]} -- {pathspec_word(path)}"
-        if path not in trees["result"]:
-            return [take]
-        return [f"{take}  # {side.whose} whole file{self._sides.undone(path, side)}"]
+        if path in trees["result"] and self._sides.undone(path, side):
+            return []
+        return [f"git checkout {self._sides.commits[name][:10]} -- {pathspec_word(path)}"]
+
+
+def _share(of_file: Sequence[Entry]) -> str:
+    """How much of some changes is nowhere, if not all, as the end of a sentence."""
+    added = [line for e in of_file for line in e.account.change.added if substantive(line)]
+    nowhere = [x for e in of_file for x in e.account.traceless if x in e.account.change.added]
+    part = 0 < len(nowhere) < len(added)
+    return f", of which {len(nowhere)} of {len(added)} lines are nowhere" * part
 
 
 def _said_of_used(used: Mapping[str, Sequence[str]], of_file: Sequence[Entry]) -> list[str]:
@@ -294,17 +309,25 @@ def _said_of_used(used: Mapping[str, Sequence[str]], of_file: Sequence[Entry]) -
 
 
 def _said(
-    lines: Sequence[str], side: Side, fate: Fate, effect: Effect, rules: Sequence[str] = ()
+    lines: Sequence[str],
+    side: Side,
+    fate: Fate,
+    effect: Effect,
+    rules: Sequence[str] = (),
+    settled: str = "",
 ) -> str:
     """What marked lines say of the result.
 
-    rules: those that decided hunks of the conflict with these lines.
+    rules: those that decided hunks of the conflict with these lines. settled: who resolved the
+        conflict, if a person did.
     """
     signs = {line[:1] for line in lines}
     states = [said.format(WHOSE[side]) for sign, said in _MARKS.items() if sign in signs]
     if not states:
         return ""
     end = _ENDS.get(fate, ".")
+    if settled and fate in _ENDS:
+        end = f". A person resolved this conflict: {settled}. Ask them whether that was meant."
     if rules:
         named = " and ".join(f"“{rule}”" for rule in rules)
         end = f". In the conflict, the {'rules' if len(rules) > 1 else 'rule'} {named} decided it."
@@ -322,13 +345,18 @@ def _lines(of_file: Sequence[Entry]) -> frozenset[str]:
 
 def _order(
     effect: Effect, files: Sequence[Sequence[Entry]]
-) -> tuple[bool, int, int, bool, int, str]:
-    """What is explained last; what matters most first, the worst, the fork's before upstream's, and
-    what is longest."""
+) -> tuple[bool, bool, bool, int, int, bool, int, str]:
+    """What is explained last; what breaks something first, then what is lost before what was
+    replaced, unless it is only about looks or words; then by what it is about, the fork's before
+    upstream's, and what is longest."""
     first, size = files[0][0], sum(len(e.account.missing) for of_file in files for e in of_file)
     fate, upstreams = first.account.fate, first.side is Side.UPSTREAM
     rank = effects.ORDER.index(effect)
-    return fate is Fate.DROPPED, rank, WORST.index(fate), upstreams, -size, first.path
+    minor = rank >= effects.ORDER.index(Effect.LAYOUT)
+    worse = WORST.index(fate)
+    weight = (rank, worse) if minor else (worse, rank)
+    breaks = effect is not Effect.BREAKS
+    return fate is Fate.DROPPED, breaks, minor, *weight, upstreams, -size, first.path
 
 
 def eye(path: str, what: str, label: str, kind: str, **more: Any) -> dict[str, Any]:

@@ -210,6 +210,17 @@ class Outcomes:
         merge."""
         return next((x for x in self._log if path in x.changed), self.merge_commit)
 
+    def is_made(self, path: str) -> bool:
+        """Whether a tool writes a file."""
+        return path in self._made
+
+    def settled_by(self, path: str) -> str:
+        """The person who resolved a conflict other than by a rule, with the commit; "" if nobody
+        did."""
+        if self.of.get(path) not in (PERSON, OTHERWISE):
+            return ""
+        return self.who(self._done_by(path))
+
     # --- What is shown of each
 
     @cached_property
@@ -327,7 +338,7 @@ class Outcomes:
             "rule": decision.rule if outcome == DECIDED else "",
             "said": said,
             "past": decision.past if outcome == LEFT else "",
-            "todo": self._todo(decision) if outcome == LEFT else "",
+            "todo": self.todo(decision) if outcome == LEFT else "",
             "hunks": shown,
             "more": more,
             "note": "" if shown or more > 0 else why,
@@ -372,8 +383,18 @@ class Outcomes:
         request = self._merge.request
         return command("carto-fork", "resolve-conflicts", **request) if request else ""
 
-    def _todo(self, decision: Decision) -> str:
+    def todo(self, decision: Decision) -> str:
         """What to do about a conflict that is left, and where."""
+        path = decision.conflict.path
+        text = self.text_of(path) if self._merge.result and not self.begin else ""
+        at = [
+            n
+            for n, line in enumerate(text.split("\n"), 1)
+            if line.startswith(("<<<<<<< ", ">>>>>>> "))
+        ]
+        if at:
+            where = ", ".join(f"{a}-{b}" for a, b in zip(at[::2], at[1::2], strict=False))
+            return f"edit {path}: what is right in its lines {where} stays, and the markers go."
         if not (decision.todo and self.begin):
             return decision.todo
         where = "in the work tree that the first command below makes, and names"
@@ -392,9 +413,9 @@ class Outcomes:
             ]
         sides = ((Side.FORK, self._merge.ours), (Side.UPSTREAM, self._merge.theirs))
         return [
-            f"{hunks.pasteable(hunks.taking(conflict, side, commit[:10]))}"
-            f"  # {side.whose} whole file{self._sides.undone(path, side)}"
+            hunks.pasteable(hunks.taking(conflict, side, commit[:10]))
             for side, commit in sides
+            if not self._sides.undone(path, side)
         ]
 
     def decided_by(self, path: str, side: Side, lines: Iterable[str]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from typing import Any
 from urllib import parse
 
@@ -14,48 +14,29 @@ from ..audit.fates import Fate
 from ..audit.findings import Finding
 from ..audit.ledger import Entry
 from ..fork.fork import Fork
-from ..fork.policy import Remote, Side
+from ..fork.policy import POLICY_FILE, Remote, Side
 from ..fork.session import command
-from ..merge import commits
-from ..merge.hunks import Commit
 from ..run import files, git, github
 from ..run.shell import Shell
-from ..run.text import counted, joined
-from . import effects, lacks, marked, risks
+from ..run.text import counted, listed
+from . import charts, effects, lacks, marked, risks
 from .effects import Effect
+from .judged import Judged
 from .missing import Missing, eye
 from .outcomes import (
     MOST_COMMITS,
     OTHERWISE,
-    OUTCOMES,
     PROPOSED,
     Merge,
     Outcomes,
 )
-from .sides import LEFT, MADE, SAID, WHOSE, WORST, Sides, by_directory, near_lines, worst
+from .sides import LEFT, MADE, SAID, STALE, WHOSE, WORST, Sides, by_directory, near_lines
 
 _MOST_TEXT = 1_000_000
 """So many characters of code are on a page."""
 _MOST_NEAR = 10
 """So many lines apart, changes of both sides may still be about the same thing."""
 
-_COLOURS = {
-    Fate.KEPT: "kept",
-    Fate.MOVED: "moved",
-    Fate.ABSORBED: "absorbed",
-    Fate.DROPPED: "dropped",
-    Fate.SUPERSEDED: "look",
-    Fate.LOST: "lost",
-}
-_ABOUT = {
-    "release": "This is not the release itself: somebody changed it after upstream tagged it, and"
-    " the account counts that as upstream's. Find out who wanted what is below.",
-    "generated": "A tool builds these files together. Parts of different builds may not work"
-    " together, and the next build overwrites what somebody edited. Build them again.",
-    "markers": "A conflict was committed as it was: no program reads such a file.",
-    "lock file": "Whoever installs from this lock file does not get what the manifest names.",
-}
-"""Why a finding matters, by its check."""
 _UPSTREAM_DID = {
     risks.NEW: "upstream added it",
     risks.CHANGED: "upstream changed it",
@@ -70,9 +51,10 @@ _NAMES = {
     "result": "the result",
 }
 _EXPLAINED = {Fate.ABSORBED: "the other side made the same", Fate.MOVED: "the lines are elsewhere"}
-_OTHER_BUILD = "generated, and not from upstream's build"
 _RESOLVE, _RUN = "Resolve each conflict that is left", "Run these, here or in CI"
 _STATES = {True: ("passed", "passed"), False: ("failed", "wrong"), None: ("not run", "open")}
+_FEATURES = re.compile(r"^([\w.-]+/)?[\w.-]*features?\.(ya?ml|toml|json)$")
+"""Where forks list what they have of their own."""
 _SECTIONS = {
     "numbers": "Numbers",
     "eyes": "Needs eyes",
@@ -120,7 +102,8 @@ class Page:
         fates = Counter(one["fate"].partition("|")[0] for one in everything)
         counts = {"eyes": len(eyes), "conflicts": len(conflicts_), "fork": len(customisations)}
         merge, slug = self._merge, self._pages[Side.FORK].partition(".com/")[2]
-        name = slug or self._fork.home.absolute().name if self._strange else self._fork.policy.name
+        name = slug or _place(self._fork.url(self._fork.policy.remotes.origin) or "")
+        name = name or self._fork.home.absolute().name
         return {
             "title": f"{name}: {merge.name or self._outcomes.below or merge.theirs[:10]}",
             "key": f"carto-fork {merge.ours} {merge.theirs} {merge.result}",
@@ -131,13 +114,13 @@ class Page:
             "todo": [*self._todo()],
             "notes": self._notes(),
             "numbers": numbers,
-            "charts": [*self._charts()],
+            "charts": [*charts.of_merge(self._account, self._sides, self._outcomes)],
             "eyes": eyes,
             "legend": lacks.LEGEND,
             "conflicts": conflicts_,
             "in_conflict": len(merge.decisions),
             "customisations": customisations,
-            "manifest": bool(self._fork.policy.feature),
+            "manifest": self._manifest(),
             "upstream_said": self._upstream_said(),
             "areas": [*self._sides.areas()],
             "checks": [*self._checks()],
@@ -179,14 +162,25 @@ class Page:
         merge, outcomes = self._merge, Counter(self._outcomes.of.values())
         findings = Counter(finding.certain for finding in self._judged)
         lost, looks = len(self._entries(Fate.LOST)), len(self._entries(Fate.SUPERSEDED))
+        settled = {e.path: self._outcomes.settled_by(e.path) for e in self._entries(Fate.LOST)}
+        asked = [entry for entry in self._entries(Fate.LOST) if settled[entry.path]]
+        who = listed([*dict.fromkeys(filter(None, settled.values()))], 2)
         unfilled = [*self._sides.unfilled()]
         not_run = [name for name, ok, _ in merge.checks if ok is None and not merge.landed]
         failed = [name for name, passed, _ in merge.checks if passed is False and name != "verify"]
+        built = self._sides.stale
+        again_ = listed([one.place for one in built])
         drop = ", or drop it with a reason" * bool(merge.request)
         again = "; ".join(dict.fromkeys(how for _, _, how, _ in unfilled))
         rows = (
             (outcomes[LEFT], True, "conflict left", _RESOLVE),
-            (lost, True, "change lost", f"Bring back what is lost{drop}"),
+            (
+                len(asked),
+                True,
+                "change lost in conflicts that a person resolved",
+                f"Ask {who} whether it was meant, and bring back what was not{drop}",
+            ),
+            (lost - len(asked), True, "change lost", f"Bring back what is lost{drop}"),
             (findings[True], True, "finding", "Fix what the checks of the merge found"),
             (len(failed), True, f"failed: {', '.join(failed)}", "Fix what fails"),
             (outcomes[PROPOSED], False, "proposal to accept", "Accept each proposal, or redo it"),
@@ -199,6 +193,7 @@ class Page:
             ),
             (looks, False, "change to look at", "Look at what is gone or replaced"),
             (len(unfilled), False, "tree of vendored code to fill", f"Run {again}, and commit"),
+            (len(built), False, "build to make again", f"Build again: {again_}"),
             (len(not_run), False, f"not run: {', '.join(not_run)}", _RUN),
         )
         found = []
@@ -239,16 +234,27 @@ class Page:
     def _todo(self) -> Iterator[tuple[str, str]]:
         """What has to be done before it lands, and then; with the command, if it is one."""
         yield from ((todo, start) for *_, todo, start in self._open)
-        if self._merge.landed:
+        merge = self._merge
+        run = "test" in {name for name, *_ in merge.checks}
+        build = "Build {} and run its tests: nothing here did that."
+        if merge.landed:
+            yield build.format("the production branch"), ""
             yield "It is merged already: what no later commit has done needs one of its own.", ""
             return
-        if self._merge.result and len(self._merge.checks) == 1:
-            yield "Build it and run its tests: nothing here did that.", ""
         yield "Read the rest of what needs eyes, below, and upstream's release notes.", ""
-        if self._merge.result:
-            yield "Merge it with a merge commit, never squashed or rebased.", ""
-        if self._merge.name:
-            yield "Afterwards check it: ", command("carto-fork", "verify", landed=self._merge.name)
+        if merge.result:
+            if not run:
+                yield build.format("the result"), ""
+            how = "with a merge commit, never squashed or rebased."
+            sure = bool(merge.request)
+            yield (
+                f"Merge it {how}"
+                if sure
+                else f"If production does not have it yet, merge it {how}",
+                "",
+            )
+        if merge.name:
+            yield "Afterwards check it: ", command("carto-fork", "verify", landed=merge.name)
 
     def _notes(self) -> str:
         """Where upstream says what is in the release."""
@@ -301,32 +307,12 @@ class Page:
                 if made:
                     yield f"of these: {MADE}", counted(len(made), "file"), "", ""
         findings = merge.checked.findings if merge.checked else ()
-        yield "findings of the checks", len(findings), how, "findings"
-        if markers := len(findings) - len(self._judged):
-            yield "of these: markers of conflicts that are left", markers, "", ""
-
-    def _charts(self) -> Iterator[dict[str, Any]]:
-        if account := self._account:
-            totals = {Side.FORK: account.fork_paths, Side.UPSTREAM: account.upstream_paths}
-            for side, total in totals.items():
-                entries = [entry for entry in account.entries if entry.side is side]
-                made = {path for entry in entries for path in entry.files}
-                fates = worst(entry for entry in entries if not entry.files)
-                counts = Counter(fate for (_, commit), fate in fates.items() if not commit)
-                kept = max(0, total - counts.total())
-                tool = len(made) if side is Side.FORK else len(self._outcomes.not_upstreams)
-                tool = min(tool, kept)
-                counts[Fate.KEPT] += kept - tool
-                named = [(SAID[fate], _COLOURS[fate], counts[fate]) for fate in Fate]
-                said = (MADE, "dropped") if side is Side.FORK else (_OTHER_BUILD, "look")
-                named.append((*said, tool))
-                title = f"{counted(counts.total() + tool, 'file')} that {WHOSE[side]} changed"
-                yield _chart(f"{title}, each by the worst that became of a change in it", named)
-        outcomes = Counter(self._outcomes.of.values())
-        colours = zip(OUTCOMES[::-1], ("kept", "moved", "look", "absorbed", "lost"), strict=True)
-        if outcomes:
-            title = f"{counted(outcomes.total(), 'file')} in conflict"
-            yield _chart(title, [(x, colour, outcomes[x]) for x, colour in colours])
+        markers = {finding.path for finding in findings} - {x.path for x in self._judged}
+        more = (
+            f", and {counted(len(markers), 'file')} with markers of conflicts that are left"
+            * bool(markers)
+        )
+        yield "findings of the checks", f"{len(self._judged)}{more}", how, "findings"
 
     # --- 2: what needs eyes
 
@@ -335,7 +321,9 @@ class Page:
         found = {decision.conflict.path: decision for decision in self._merge.decisions}
         for path in sorted(self._outcomes.left):
             commands = self._outcomes.words_about(found[path].conflict)
-            yield eye(path, "a conflict that a person decides", LEFT, "wrong", commands=commands)
+            what, todo = "a conflict that a person decides", self._outcomes.todo(found[path])
+            todo = f"{todo[:1].upper()}{todo[1:]}"
+            yield eye(path, what, LEFT, "wrong", reason=todo, commands=commands)
         yield from self._findings(certain=True)
         entries = self._entries(Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED)
         missing = self._missing.items(entries)
@@ -346,10 +334,12 @@ class Page:
                 break
             yield row
         yield from self._unfilled()
+        yield from self._built()
         for path, one in self._outcomes.proposed.items():
             commands = self._outcomes.words_about(found[path].conflict) if path in found else []
             yield eye(path, f"proposed by {one.by}", PROPOSED, "open", commands=commands)
         yield from self._findings(certain=False)
+        yield from self._doubled()
         yield from self._otherwise({e.path for e in entries if e.account.fate is not Fate.DROPPED})
         yield from following
         yield from missing
@@ -383,52 +373,57 @@ class Page:
             yield eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
 
     def _findings(self, *, certain: bool) -> Iterator[dict[str, Any]]:
-        """What the checks found, with the difference or the lines that each is about."""
-        for one in (finding for finding in self._judged if finding.certain is certain):
-            paths = one.paths or (one.path,) * bool(one.path)
-            by: list[Commit] = []
-            if all(one.between):
-                old, new = (git.tree(self._sh, self._repo, name) for name in one.between)
-                pairs = {p: (old.get(p, ("", None))[1], new.get(p, ("", None))[1]) for p in paths}
-                few = pairs if len(pairs) <= _MOST_NEAR else {}
-                changes = self._sides.changes(few.values())
-                lines = by_directory(paths) * (len(pairs) > 1)
-                for path, pair in few.items():
-                    lines += [path, *marked.changes(changes(pair), one.between[1][:10])]
-                if few and one.check == "release":
-                    known, tip = one.between
-                    touching = commits.touching(self._sh, self._repo, tip, known, [*few])
-                    by = [commit for commit, _ in islice(touching, MOST_COMMITS)]
-            else:
-                lines = marked.about(one.what, self._outcomes.text_of(one.path))
+        found = [finding for finding in self._judged if finding.certain is certain]
+        pages = self._pages[Side.UPSTREAM]
+        about = (self._sh, self._fork, self._sides, self._outcomes, self._room, pages)
+        return Judged(*about).items(found)
+
+    def _built(self) -> Iterator[dict[str, Any]]:
+        """What the fork built from what upstream changed since."""
+        for one in self._sides.stale:
+            what = f"{counted(len(one.files), 'file')} that the fork built; upstream changed what"
+            what += f" {'it is' if len(one.files) == 1 else 'they are'} built from"
+            reason = "Git kept this as it was before the merge, so it has nothing of what upstream"
+            reason += f" changed in {counted(len(one.sources), 'file')}. Build it again."
+            reason += f" It is built: {one.why}."
+            by = self._sides.own.of(one.files)
+            lines = ["@@ built", *by_directory(one.files), "@@ what upstream changed"]
+            lines += by_directory(one.sources)
+            between = self._sides.commits["base"], self._sides.commits["theirs"]
+            more = [self._sides.diff(*one.sources[:_MOST_NEAR], between=between)]
             yield eye(
-                "" if one.paths else one.path,
-                f"{one.check}: {one.what.removeprefix(f'{one.path}: ')}",
-                "finding",
-                "wrong" if one.certain else "open",
-                reason=_ABOUT.get(one.check, "" if one.certain else "It may be meant; look at it."),
+                one.place,
+                what,
+                STALE,
+                "open",
+                reason=reason,
                 lines=self._room.fits(lines),
-                commits=by,
-                page=self._pages[Side.UPSTREAM],
-                commands=[
-                    *self._rebuilt(one),
-                    *[self._sides.diff(*paths[:_MOST_NEAR], between=one.between)] * bool(paths),
-                ],
+                commits=by[:MOST_COMMITS],
+                more=len(by) - MOST_COMMITS,
+                page=self._pages[Side.FORK],
+                commands=more,
             )
 
-    def _rebuilt(self, finding: Finding) -> Iterator[tuple[str, str]]:
-        """The command that takes upstream's build of generated files, with its name."""
-        if finding.check == "generated" and all(finding.between):
-            theirs = finding.between[0]
-            there = self._sides.trees["theirs"]
-            take = [path for path in finding.paths if path in there]
-            drop = [path for path in finding.paths if path not in there]
-            lines = [joined(["git", "checkout", theirs[:10], "--", *take])] * bool(take)
-            lines += [joined(["git", "rm", "--quiet", "--", *drop])] * bool(drop)
-            yield (
-                f"the command that takes upstream's {len(finding.paths)} files",
-                " && ".join(lines),
-            )
+    def _doubled(self) -> Iterator[dict[str, Any]]:
+        """What each side has once, and the result more often."""
+        for path, decision in self._outcomes.decisions.items():
+            texts, now = decision.conflict.texts, self._outcomes.text_of(path)
+            made = self._merge.result and self._outcomes.is_made(path)
+            found = lacks.doubled(texts, now) if texts and now and not made else {}
+            if found:
+                what = f"{counted(len(found), 'line')} that each side has once, and the result has"
+                reason = "Both sides' versions of one place may be there, one after the other."
+                shown = marked.lines_at(now, [number for at in found.values() for number in at])
+                commands, lines = [self._sides.diff(path)], self._room.fits(shown)
+                yield eye(
+                    path,
+                    f"{what} twice",
+                    "doubled",
+                    "open",
+                    reason=reason,
+                    lines=lines,
+                    commands=commands,
+                )
 
     def _unfilled(self) -> Iterator[dict[str, Any]]:
         for tree, manifest, how, touched in self._sides.unfilled():
@@ -488,6 +483,18 @@ class Page:
             more = [self._sides.diff(one.path, between=ends)]
             yield eye(one.path, what, one.kind, "open", reason=reason, lines=lines, commands=more)
 
+    def _manifest(self) -> str:
+        """Where the features are from, as the beginning of a sentence."""
+        if self._fork.policy.feature:
+            return "Each feature of the manifest, and the commits"
+        default = self._fork.loaded.is_default
+        said = "The default policy" if default else f"The fork's {POLICY_FILE}"
+        said += " names no features"
+        there = self._sides.trees["result"].keys() - self._sides.trees["theirs"].keys()
+        own = sorted(path for path in there if _FEATURES.search(path))
+        read = f", and nothing here reads {listed(own)}" * bool(own)
+        return f"{said}{read}. The commits"
+
     # --- 5 and 6: upstream, and checks
 
     def _upstream_said(self) -> str:
@@ -514,6 +521,12 @@ class Page:
             yield row | {"why": "this command runs neither the build nor tests of the result"}
 
 
+def _place(url: str) -> str:
+    """The repository that a URL or a path names, with what it is in; "" if it names none."""
+    words = re.split(r"[/:\\]+", url.rstrip("/").removesuffix(".git"))
+    return "/".join(words[-2:]).strip("/")
+
+
 def _by_command(
     numbers: Sequence[tuple[str, object, str, str]],
 ) -> dict[str, list[tuple[str, object, str]]]:
@@ -523,22 +536,3 @@ def _by_command(
         if how:
             found[how].append((name, value, part))
     return found
-
-
-def _chart(title: str, named: Sequence[tuple[str, str, int]]) -> dict[str, Any]:
-    """A bar whose parts are as long as their shares, but for what would be too short to be seen."""
-    shares = {
-        name: max(number, sum(n for *_, n in named) / 100) for name, _, number in named if number
-    }
-    parts, start = [], 0.0
-    for name, colour, number in named:
-        if number:
-            width = 1000 * shares[name] / sum(shares.values())
-            said = f"{name}: {number}"
-            parts.append(
-                {"colour": colour, "start": round(start, 1), "width": round(width, 1), "said": said}
-            )
-            start += width
-    key = [(colour, f"{number} {name}") for name, colour, number in named if number]
-    said = ", ".join(text for _, text in key) or "none"
-    return {"title": title, "parts": parts, "said": f"{said}.", "key": key}

@@ -210,14 +210,20 @@ def of_merge(
         checked,
         checked.healed,
         checks=[("verify", checked.passed, None)],
-        landed=_has_landed(sh, fork, result),
+        landed=_has_landed(sh, fork, ours, result),
     )
 
 
-def _has_landed(sh: Shell, fork: Fork, result: str) -> bool:
-    """Whether the production branch has a commit; without one here, any branch of its remote."""
+def _has_landed(sh: Shell, fork: Fork, ours: str, result: str) -> bool:
+    """Whether the production branch has a commit, or one that is squashed from it; without such a
+    branch here, any branch of its remote."""
     if production := fork.production_commit:
-        return git.is_ancestor(sh, fork.path, result, production)
+        if git.is_ancestor(sh, fork.path, result, production):
+            return True
+        tree = git.ask(sh, fork.path, "rev-parse {it}", "tree", it=f"{result}^{{tree}}").out.strip()
+        question = "log --first-parent --format=%T {production} --not {ours} --"
+        found = git.ask(sh, fork.path, question, "trees", production=production, ours=ours)
+        return tree in found.out.split()
     where = f"refs/remotes/{fork.policy.remotes.origin.name}"
     question = "for-each-ref --count=1 --contains={result} {where}"
     return bool(git.ask(sh, fork.path, question, "branches", result=result, where=where).out)

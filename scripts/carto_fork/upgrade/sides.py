@@ -21,7 +21,7 @@ from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, joined, pathspec_word
-from . import effects, marked
+from . import built, effects, marked
 from .effects import Effect
 
 WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
@@ -33,13 +33,16 @@ LEFT = "left"
 """What becomes of a file whose conflict nobody has resolved: nothing yet."""
 MADE = "left to a tool"
 """What becomes of a file that a tool writes, and that it writes again."""
+STALE = "to be built again"
+"""What becomes of what the fork built of sources that upstream changed."""
 _FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE]
-_FATES[3:3] = [_GONE, MADE]
+_FATES[3:3] = [STALE, _GONE, MADE]
 _FATES[1:1] = [LEFT]
 """What may have become of a file, the worst first."""
 _SETTLED = ("moved", "kept", MADE, _REMOVED, _BEFORE)
 """Of these nobody has to look at."""
 TONES = {"kept": "passed", "lost": "wrong", LEFT: "wrong", "look at this": "open", _GONE: "open"}
+TONES[STALE] = "open"
 
 _HOUSEKEEPING = re.compile(
     r"^(style|chore|docs|ci|test)(\(.*?\))?!?: |\b(lint(er|ers|ing)?|prettier|formatting|typos?)\b",
@@ -78,6 +81,7 @@ class Sides:
         base = bases[0] if bases else git.empty_tree(sh, fork.path)
         self.commits = {"base": base, "ours": ours, "theirs": theirs, "result": result or ours}
         self.trees = {side: git.tree(sh, fork.path, name) for side, name in self.commits.items()}
+        self.merged = bool(result)
         self._usual = ("ours", "result") if result else ("base", "theirs")
 
     @cached_property
@@ -220,7 +224,8 @@ class Sides:
     def undone(self, path: str, side: Side) -> str:
         """What it undoes to take a side's whole file, as the end of a sentence; "" for nothing."""
         pair, whose = self._other(path, side), WHOSE[_OTHER[side]]
-        number = len(self.changes([pair])(pair)) if all(pair) and pair[0] != pair[1] else 0
+        known = self.changes([pair])(pair) if all(pair) and pair[0] != pair[1] else ()
+        number = sum(any(map(str.strip, (*x.removed, *x.added))) for x in known)
         return f", which undoes {counted(number, 'change')} of {whose} in it" * bool(number)
 
     def expect_undone(self, files: Iterable[tuple[str, Side]]) -> None:
@@ -248,6 +253,12 @@ class Sides:
     def wrote(self) -> Customisations:
         """The fork's own work in the files that it changed, and in those in conflict."""
         return authorship.within(self.own, self._mine.keys() | self.in_conflict)
+
+    @cached_property
+    def stale(self) -> Sequence[built.Stale]:
+        """What the fork built of sources that upstream changed."""
+        about = self.own, self.trees, self.changed
+        return built.stale(self._sh, self._fork, *about) if self.merged else ()
 
     def _lines(self, path: str) -> Mapping[int, tuple[str, frozenset[str]]]:
         """The result's lines in a file that upstream's side does not have, by number, each with the
@@ -310,8 +321,12 @@ class Sides:
         fates = worst(entry for entry in entries if not entry.files)
         there, tree, removed = self.trees["ours"], self.trees["result"], set(self.own.removed)
 
+        old = {path for one in self.stale for path in one.files}
+
         def fate_of(path: str, commit: str) -> str:
             fate = SAID[fates.get((path, commit), Fate.KEPT)]
+            if path in old:
+                return STALE
             if path in made or path in left:
                 return MADE if path in made else LEFT
             if path in tree or fate != "kept":

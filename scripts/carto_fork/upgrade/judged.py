@@ -1,0 +1,167 @@
+"""What the checks of a merge found, as items of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..audit import findings as checks
+from ..audit.findings import Finding
+from ..audit.verify import described
+from ..fork import tags
+from ..fork.fork import Fork
+from ..merge import commits
+from ..merge.hunks import Commit
+from ..run import git
+from ..run.shell import Shell
+from ..run.text import counted, joined, listed
+from . import marked
+from .missing import eye
+from .outcomes import MOST_COMMITS, Outcomes
+from .sides import Sides, by_directory
+
+_ABOUT = {
+    "generated": "A tool builds these files together. Parts of different builds may not work"
+    " together, and the next build overwrites what somebody edited. Build them again.",
+    "markers": "A conflict was committed as it was: no program reads such a file.",
+    "lock file": "Whoever installs from this lock file does not get what the manifest names.",
+    checks.ADDED: "It is of the merge itself, so nobody reviewed it on a side. It may be meant.",
+    checks.REMOVED: "Neither side removed this: whoever merged did. It may be meant.",
+}
+"""Why a finding matters, by its check."""
+_MOST_FILES = 10
+"""Of so many files the differences are shown."""
+
+
+class Judged:
+    """The findings of a merge.
+
+    room: how much code the page may still show. page: upstream's repository on GitHub, or "".
+    """
+
+    def __init__(
+        self,
+        sh: Shell,
+        fork: Fork,
+        sides: Sides,
+        outcomes: Outcomes,
+        room: marked.Room,
+        page: str,
+    ) -> None:
+        self._sh, self._fork, self._repo = sh, fork, fork.path
+        self._sides, self._outcomes, self._room, self._page = sides, outcomes, room, page
+
+    def items(self, found: Sequence[Finding]) -> Iterator[dict[str, Any]]:
+        """An item for each finding, with the difference or the lines that it is about."""
+        for one in found:
+            paths = one.paths or (one.path,) * bool(one.path)
+            reason = _ABOUT.get(one.check, "" if one.certain else "It may be meant; look at it.")
+            by: list[Commit] = []
+            lines = [*one.lines]
+            if one.check == "release" and all(one.between):
+                by, lines = self._changes(one, paths)
+                reason = self._is_not_the_release(one, by)
+            elif all(one.between):
+                _, lines = self._changes(one, paths)
+                reason = " ".join([*self._mixed(one), reason])
+            elif not lines:
+                lines = marked.about(one.what, self._outcomes.text_of(one.path))
+            diff = [self._sides.diff(*paths[:_MOST_FILES], between=one.between)] * bool(paths)
+            yield eye(
+                paths[0] if len(paths) == 1 else "",
+                f"{one.check}: {one.what.removeprefix(f'{one.path}: ')}",
+                "finding",
+                "wrong" if one.certain else "open",
+                reason=reason,
+                lines=self._room.fits(lines),
+                commits=by[:MOST_COMMITS],
+                more=len(by) - MOST_COMMITS,
+                page=self._page,
+                commands=[*self._rebuilt(one), *diff],
+            )
+
+    def _changes(self, one: Finding, paths: Sequence[str]) -> tuple[list[Commit], list[str]]:
+        """What a finding's commits have different: the commits behind what the second has more, of
+        a release, and the lines."""
+        old, new = (git.tree(self._sh, self._repo, name) for name in one.between)
+        pairs = {p: (old.get(p, ("", None))[1], new.get(p, ("", None))[1]) for p in paths}
+        few = pairs if len(pairs) <= _MOST_FILES else {}
+        changes = self._sides.changes(few.values())
+        lines, every = by_directory(paths) * (len(pairs) > 1), dict[Commit, None]()
+        for path, pair in few.items():
+            wrote, numbers = list[Commit](), list[int]()
+            if one.check == "release":
+                numbers = [n for c in changes(pair) for n in range(c.line, c.line + len(c.added))]
+                among = "..".join(one.between)
+                found = commits.blame(self._sh, self._repo, among, path, numbers) if numbers else ()
+                wrote = [*dict.fromkeys(commit for _, commit in found)]
+            every |= dict.fromkeys(wrote)
+            lines += [path + (self._from(wrote, one.between[0]) if numbers else "")]
+            lines += marked.changes(changes(pair), one.between[1][:10])
+        return [*every], lines
+
+    def _from(self, wrote: Sequence[Commit], release: str) -> str:
+        """Which commits some added lines are from, as the end of a sentence."""
+        if not wrote:
+            return f", whose lines with + are from commits that {self._named(release)} has, too"
+        return f", whose lines with + are from {listed([*map(described, wrote)])}"
+
+    def _named(self, commit: str) -> str:
+        """A commit by the tag of its release, else by its short name."""
+        names = sorted(self._fork.refs.tags_in([commit]))
+        known = [tags.classify(name, self._fork.policy.tags) for name in names]
+        releases = [tag.name for tag in known if tag and tag.stable]
+        return next(iter([*releases, *names]), commit[:10])
+
+    def _is_not_the_release(self, one: Finding, by: Sequence[Commit]) -> str:
+        """What git shows of a commit that differs from the release below it."""
+        known, tip = one.between
+        log = commits.log_of(self._sh, self._repo, tip, [known])
+        entry = next((entry for entry in log if entry.commit.name == tip), None)
+        said = f"Upstream's side is {self._outcomes.who(entry)}"
+        if entry and len(entry.parents) > 1:
+            said += f", a merge of {' and '.join(map(self._named, entry.parents))}"
+        said += ". The account counts all of it as upstream's."
+        said += (
+            f" The lines go from {self._named(known)} (-) to it (+); see whether each was meant."
+        )
+        return said + " The commits below wrote the lines with +." * bool(by)
+
+    def _mixed(self, one: Finding) -> Iterator[str]:
+        """Whose build a directory of generated files has in the result."""
+        trees = self._sides.trees
+        ours, theirs, result = trees["ours"], trees["theirs"], trees["result"]
+        rule = self._fork.policy.generated(one.paths).get(one.path)
+        tree = rule.unit(one.path) if rule else ""
+        if one.between[1] != self._sides.commits["result"] or not tree.endswith("/"):
+            return
+        every = [path for path in result if path.startswith(tree)]
+        mine = [p for p in one.paths if p in result and result[p] == ours.get(p)]
+        taken = [p for p in every if result[p] == theirs.get(p) != ours.get(p)]
+        over = sum(path in theirs for path in mine)
+        changed = sum(path in theirs for path in mine if path in self._sides.changed)
+        if mine:
+            yield f"{counted(len(mine), 'file')} of {tree} are as the fork had them before this"
+            yield f"merge: {over} where upstream has others (upstream changed {changed}), and"
+            yield f"{len(mine) - over} that upstream's build does not have."
+            yield f"{counted(len(taken), 'file')} are from upstream's build."
+        index = f"{tree}index.html"
+        if index in mine:
+            yield f"{index} is the fork's, so what a browser gets is the fork's build from before"
+            yield "this merge, and nothing that upstream changed in its sources."
+        elif mine and taken:
+            yield "So this is a mix of two builds."
+
+    def _rebuilt(self, finding: Finding) -> Iterator[tuple[str, str]]:
+        """The command that takes upstream's build of generated files, with its name."""
+        if finding.check == "generated" and all(finding.between):
+            theirs = finding.between[0]
+            there = self._sides.trees["theirs"]
+            take = [path for path in finding.paths if path in there]
+            drop = [path for path in finding.paths if path not in there]
+            lines = [joined(["git", "checkout", theirs[:10], "--", *take])] * bool(take)
+            lines += [joined(["git", "rm", "--quiet", "--", *drop])] * bool(drop)
+            yield (
+                f"the command that takes upstream's {len(finding.paths)} files",
+                " && ".join(lines),
+            )
