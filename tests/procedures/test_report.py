@@ -148,7 +148,20 @@ def test_the_page_is_of_productions_newest_commit_in_the_branch_and_then_of_what
     world.git(f"push --quiet --no-verify origin :{sync}")
     found = numbers()
     assert (found["the fork's side"], found["result"]) == (newer, landed)
-    assert "Merge it with a merge commit" not in page_of(world)
+    page = page_of(world)
+    assert "erge it with a merge commit" not in page and "It is merged already" in page
+    assert "Build the production branch and run its tests: nothing here did that." in page
+    # What was squashed is merged, too.
+    squashed = commit_in(world, world.fork, "refs/heads/s", {}, newer, tree=landed)
+    revs = f"--ours {newer} --theirs {TAG}^0 --result {landed} --output it.html"
+    for where, merged in ((squashed, True), (newer, False)):
+        world.git(f"update-ref refs/remotes/origin/carto/main {where}")
+        world.git(f"update-ref refs/heads/carto/main {where}")
+        assert world.run(f"report {revs}").code == 0
+        page = (world.fork / "it.html").read_text()
+        assert ("It is merged already" in page) is merged
+        assert ("If production does not have it yet, merge it with a" in page) is not merged
+        assert ("Build the result and run its tests: nothing here did that." in page) is not merged
 
 
 def test_a_page_that_cannot_be_written_fails_nothing(world: World) -> None:
@@ -262,6 +275,10 @@ def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> Non
     assert f"git checkout {ours[:10]} -- lib.py" not in eyes
     # Why a check passed or not, and what did not run.
     assert "failed</span> verify: " in section(page, "checks")
+    # Who resolved a conflict is asked before anything is brought back.
+    whose = f"{result[:10]} (2025-09-30 chore: merge it) by Colleague"
+    assert f"A person resolved this conflict: {whose}. Ask them whether that was meant." in eyes
+    assert f"Ask {whose} whether it was meant, and bring back what was not (" in page
     assert "not run</span> build, tests: " in section(page, "checks")
 
 
@@ -453,8 +470,9 @@ def test_of_a_commit_that_is_not_the_release_only_what_git_shows_is_said(world: 
 def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: World) -> None:
     out = "litellm/proxy/_experimental/out/{}.html"
     world.git("fetch --quiet --no-tags upstream")
+    names = ("index", "a", "b", "c")
     old, mine, theirs_ = (
-        {out.format(n): f"{build} {n}\n" for n in range(4)} for build in ("old", "mine", "theirs")
+        {out.format(n): f"{build} {n}\n" for n in names} for build in ("old", "mine", "theirs")
     )
     base = commit_in(world, world.fork, "refs/heads/b", old, "upstream/main")
     ours = commit_in(world, world.fork, "refs/heads/o", mine, base, message="chore: build")
@@ -466,6 +484,14 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
     page = (world.fork / "it.html").read_text()
     assert "4 generated, and not from upstream's build" in section(page, "numbers")
     assert "Nothing is lost but upstream's version of 4 generated files." in html.unescape(page)
+    # Which build is served, and how one number follows from the other.
+    eyes, tree = section(page, "eyes"), "litellm/proxy/_experimental/out/"
+    assert f"5 generated files not from upstream's build, such as {tree}" in eyes
+    assert f"4 files of {tree} are as the fork had them before this merge: 4 where up" in eyes
+    assert "others (upstream changed 4), and 0 that upstream's build does not have." in eyes
+    assert "Of 1 other file it has neither side's version." in eyes
+    assert f"{tree}index.html is the fork's, so what a browser gets is the fork's build" in eyes
+    assert f"Judge what the checks found, and build {tree} again (" in page
     # Which a command takes; what only the fork's build has goes.
     take = r'data-copy="([^"]*)">Copy the command that takes upstream\'s 5 files'
     [line] = re.findall(take, section(page, "eyes"))
@@ -528,6 +554,13 @@ def test_nothing_hostile_is_more_than_text(world: World) -> None:
     done = world.run(f"report --ours {ours} --theirs {theirs} --result {result} --output it.html")
     assert done.code == 0, done.err
     page = (world.fork / "it.html").read_text()
+    # A list of features that is the fork's own is named, and so is a repository elsewhere.
+    features = {".github/own-features.yml": "features: []\n"}
+    mine = commit_in(world, world.fork, "refs/heads/r", features, result)
+    world.git("remote set-url origin /srv/git/of-us/it.git")
+    done = world.run(f"report --ours {ours} --theirs {theirs} --result {mine} --output own.html")
+    own = (world.fork / "own.html").read_text()
+    assert "<h1>of-us/it: " in own and "does not read .github/own-features.yml." in own
     assert "<h1>else/where: " in page and "https://github.com/else/where/commit/" in page
     assert "CartoDB" not in page
 

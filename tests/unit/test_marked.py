@@ -8,10 +8,11 @@ import re
 import pytest
 
 from carto_fork.audit.fates import Account, Fate
-from carto_fork.fork.policy import Kind
+from carto_fork.audit.ledger import Entry
+from carto_fork.fork.policy import Kind, Side
 from carto_fork.merge.decisions import Decision
 from carto_fork.merge.hunks import Change, Conflict, Hunk, Texts
-from carto_fork.upgrade import effects, lacks, marked
+from carto_fork.upgrade import effects, lacks, marked, missing
 from carto_fork.upgrade.effects import Effect
 from carto_fork.upgrade.sides import near_lines
 
@@ -130,6 +131,53 @@ def test_a_line_without_a_mark_is_in_the_result() -> None:
         "~ }",  # it says too little to be somewhere, and goes with the line before it
         "  end",
     ]
+
+
+def test_lines_that_a_merge_has_twice_are_found() -> None:
+    call = "    safe_body = format_emojis(safe_body, true);"
+    side = Texts(f"a\n{call}\nb\n", f"a\n{call}\nours\n", f"theirs\n{call}\n")
+    assert lacks.doubled(side, f"a\n{call}\nours\n{call}\n") == {call.strip(): [2, 4]}
+    # One of them is gone, each side added it, or it says too little.
+    assert lacks.doubled(side, f"a\n{call}\n") == {}
+    added = Texts("a\n", side.ours, side.theirs)
+    assert lacks.doubled(added, f"{call}\n{call}\n") == {}
+    attribute = '    href="https://example.com/of/a/license"'
+    same = Texts(*[f"{attribute}\n"] * 3)
+    assert lacks.doubled(same, f"{attribute}\n{attribute}\n") == {}
+
+
+def test_a_patch_needs_no_blank_lines_around_it_to_be_the_same() -> None:
+    side = ["import (", '\t"first/one"', "", "\tlogger = make_it()", "", "\tother = make(2)", ")"]
+    account = Account(Change(3, 4, (), ("\tlogger = make_it()", "")), Fate.LOST, (side[3],))
+    now = ["import (", '\t"first/one"', "\tother = make(2)", ")"]
+    found = lacks.patch("a.go", [account], side, now)
+    assert "+\tlogger = make_it()\n+\n \tother = make(2)" in found.text and not found.without
+
+
+def test_what_is_lost_comes_before_what_was_replaced_and_looks_come_last() -> None:
+    def entry(path: str, fate: Fate) -> Entry:
+        account = Account(Change(1, 1, (), ("a_line = 1",)), fate, ("a_line = 1",))
+        return Entry(Side.FORK, path, path, account)
+
+    rows = [
+        (Effect.BREAKS, entry("uses.py", Fate.SUPERSEDED)),
+        (Effect.TESTS, entry("tests/it.py", Fate.LOST)),
+        (Effect.SETTINGS, entry("go.mod", Fate.SUPERSEDED)),
+        (Effect.LAYOUT, entry("look.css", Fate.LOST)),
+        (Effect.CODE, entry("dropped.py", Fate.DROPPED)),
+    ]
+    found = sorted(rows[::-1], key=lambda row: missing.order(row[0], [[row[1]]]))
+    assert [one.path for _, one in found] == [one.path for _, one in rows]
+
+
+@pytest.mark.parametrize(("upstream", "number"), [("added = 1\n", 1), ("\n", 0), ("", 0)])
+def test_of_what_a_whole_file_takes_with_it_blank_lines_do_not_count(
+    upstream: str, number: int
+) -> None:
+    merged = f"one\n<<<<<<< o\nours\n=======\ntheirs\n>>>>>>> t\nsame\n{upstream}end\n"
+    texts = Texts("", "one\nours\nsame\nend\n", "")
+    conflict = Conflict("a.txt", Kind.CONTENT, None, None, None, text=merged, texts=texts)
+    assert marked.beside(conflict, Side.FORK) == number
 
 
 def test_a_patch_brings_back_what_has_a_certain_place() -> None:

@@ -127,13 +127,20 @@ class Judged:
         )
         return said + " The commits below wrote the lines with +." * bool(by)
 
+    def mixed_tree(self, one: Finding) -> str:
+        """The directory of generated files that a finding says mixes two builds; "" if it says
+        something else."""
+        rule = self._fork.policy.generated(one.paths).get(one.path)
+        tree = rule.unit(one.path) if rule and all(one.between) else ""
+        is_of_it = one.between[1] == self._sides.commits["result"] and tree.endswith("/")
+        return tree if is_of_it else ""
+
     def _mixed(self, one: Finding) -> Iterator[str]:
         """Whose build a directory of generated files has in the result."""
         trees = self._sides.trees
         ours, theirs, result = trees["ours"], trees["theirs"], trees["result"]
-        rule = self._fork.policy.generated(one.paths).get(one.path)
-        tree = rule.unit(one.path) if rule else ""
-        if one.between[1] != self._sides.commits["result"] or not tree.endswith("/"):
+        tree = self.mixed_tree(one)
+        if not tree:
             return
         every = [path for path in result if path.startswith(tree)]
         mine = [p for p in one.paths if p in result and result[p] == ours.get(p)]
@@ -144,6 +151,8 @@ class Judged:
             yield f"{counted(len(mine), 'file')} of {tree} are as the fork had them before this"
             yield f"merge: {over} where upstream has others (upstream changed {changed}), and"
             yield f"{len(mine) - over} that upstream's build does not have."
+            if rest := len(one.paths) - len(mine):
+                yield f"Of {counted(rest, 'other file')} it has neither side's version."
             yield f"{counted(len(taken), 'file')} are from upstream's build."
         index = f"{tree}index.html"
         if index in mine:

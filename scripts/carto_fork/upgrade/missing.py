@@ -86,7 +86,7 @@ class Missing:
                 together[entry.side, entry.path].append(entry)
         self._sides.expect_undone((entry.path, entry.side) for entry in entries)
         ranked = [(self._effect(files, used), files) for files in rows]
-        for effect, files in sorted(ranked, key=lambda row: _order(*row)):
+        for effect, files in sorted(ranked, key=lambda row: order(*row)):
             lines = self._shown(files[0][:1] if len(files) > 1 else files[0], texts)
             if len(files) > 1:
                 yield self._same(files, lines, effect)
@@ -343,7 +343,7 @@ def _lines(of_file: Sequence[Entry]) -> frozenset[str]:
     return frozenset(filter(None, map(str.strip, lines)))
 
 
-def _order(
+def order(
     effect: Effect, files: Sequence[Sequence[Entry]]
 ) -> tuple[bool, bool, bool, int, int, bool, int, str]:
     """What is explained last; what breaks something first, then what is lost before what was

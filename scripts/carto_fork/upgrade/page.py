@@ -149,6 +149,11 @@ class Page:
         return [entry for entry in self._blamed if entry.account.fate in which]
 
     @cached_property
+    def _judge(self) -> Judged:
+        about = (self._sh, self._fork, self._sides, self._outcomes, self._room)
+        return Judged(*about, self._pages[Side.UPSTREAM])
+
+    @cached_property
     def _judged(self) -> list[Finding]:
         """What the checks found; the markers of a conflict that is left are that conflict."""
         findings = self._merge.checked.findings if self._merge.checked else ()
@@ -165,6 +170,8 @@ class Page:
         settled = {e.path: self._outcomes.settled_by(e.path) for e in self._entries(Fate.LOST)}
         asked = [entry for entry in self._entries(Fate.LOST) if settled[entry.path]]
         who = listed([*dict.fromkeys(filter(None, settled.values()))], 2)
+        trees = dict.fromkeys(filter(None, map(self._judge.mixed_tree, self._judged)))
+        mixed = f", and build {listed([*trees])} again" * bool(trees)
         unfilled = [*self._sides.unfilled()]
         not_run = [name for name, ok, _ in merge.checks if ok is None and not merge.landed]
         failed = [name for name, passed, _ in merge.checks if passed is False and name != "verify"]
@@ -184,7 +191,7 @@ class Page:
             (findings[True], True, "finding", "Fix what the checks of the merge found"),
             (len(failed), True, f"failed: {', '.join(failed)}", "Fix what fails"),
             (outcomes[PROPOSED], False, "proposal to accept", "Accept each proposal, or redo it"),
-            (findings[False], False, "finding to judge", "Judge what the checks found"),
+            (findings[False], False, "finding to judge", f"Judge what the checks found{mixed}"),
             (
                 outcomes[OTHERWISE],
                 False,
@@ -374,9 +381,7 @@ class Page:
 
     def _findings(self, *, certain: bool) -> Iterator[dict[str, Any]]:
         found = [finding for finding in self._judged if finding.certain is certain]
-        pages = self._pages[Side.UPSTREAM]
-        about = (self._sh, self._fork, self._sides, self._outcomes, self._room, pages)
-        return Judged(*about).items(found)
+        return self._judge.items(found)
 
     def _built(self) -> Iterator[dict[str, Any]]:
         """What the fork built from what upstream changed since."""
@@ -408,7 +413,7 @@ class Page:
         """What each side has once, and the result more often."""
         for path, decision in self._outcomes.decisions.items():
             texts, now = decision.conflict.texts, self._outcomes.text_of(path)
-            made = self._merge.result and self._outcomes.is_made(path)
+            made = self._outcomes.is_made(path) or path in self._outcomes.left
             found = lacks.doubled(texts, now) if texts and now and not made else {}
             if found:
                 what = f"{counted(len(found), 'line')} that each side has once, and the result has"
@@ -492,7 +497,7 @@ class Page:
         said += " names no features"
         there = self._sides.trees["result"].keys() - self._sides.trees["theirs"].keys()
         own = sorted(path for path in there if _FEATURES.search(path))
-        read = f", and nothing here reads {listed(own)}" * bool(own)
+        read = f", and carto-fork does not read {listed(own)}" * bool(own)
         return f"{said}{read}. The commits"
 
     # --- 5 and 6: upstream, and checks
