@@ -68,7 +68,7 @@ def guard(
     guarding.guard(s, range, pre_push)
 
 
-@task("ci", example="--event success --tag v1.76.5", repo=False)
+@task("ci", example="--event success --tag v1.76.5")
 def notify(
     s: Session,
     event: str = text(

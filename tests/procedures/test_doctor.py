@@ -1198,6 +1198,7 @@ def test_an_unprotected_branch_is_reported(world: World, origin: GitHub) -> None
     people, rules = found(world, "protection")
     assert people["what"] == "no code owner has to approve changes to carto_fork.toml."
     assert "write `/.github/ @CartoDB/TEAM` and `/carto_* @CartoDB/TEAM` as" in people["then"]
+    assert len(rules["then"]) < 160, rules["then"]
     type_it(world, rules["then"])
     with origin.open() as opened:
         assert [documents.ruleset(load_policy().policy)] == opened.origin().state.rulesets

@@ -10,11 +10,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..fork.session import Session
-from ..run.errors import Failed, Usage
+from ..run import github
+from ..run.errors import Failed, Stop, Usage
 from ..run.text import in_actions, plain, printable
 
 if TYPE_CHECKING:
@@ -231,7 +233,7 @@ def notify(
             f"--event must be one of {known}.", then=s.command("ci.notify", event="success")
         )
     if s.sh.dry:
-        s.print_json(_message(event, tag, url, text))
+        s.print_json(_message(s, event, tag, url, text))
         return
     headline, meaning = _words(event, tag)
     said = [plain(line) for line in text.splitlines() if line.strip()]
@@ -259,7 +261,7 @@ def send(
     elif s.sh.dry:
         why = "--dry sends nothing"
     else:
-        why = post(webhook, _message(event, tag, url, text))
+        why = post(webhook, _message(s, event, tag, url, text))
     s.console.say(f"Nothing was sent to Slack: {why}." if why else f"Sent to Slack: {event}.")
     return why
 
@@ -270,9 +272,18 @@ def _words(event: str, tag: str) -> tuple[str, str]:
     return headline.replace("{release}", tag or "a new release"), meaning
 
 
-def _message(event: str, tag: str, url: str, text: str) -> Payload:
+def _message(s: Session, event: str, tag: str, url: str, text: str) -> Payload:
     headline, meaning = _words(event, tag)
     text = "\n".join(filter(str.strip, text.splitlines()))
     links = {"Pull request": url, "Log of the run": run_url()}
-    about = os.environ.get("GITHUB_REPOSITORY", "")
-    return message(headline, [meaning, text], links, about)
+    return message(headline, [meaning, text], links, _about(s))
+
+
+def _about(s: Session) -> str:
+    """The fork that an event is about; "" if that is not known."""
+    if named := os.environ.get("GITHUB_REPOSITORY"):
+        return named
+    with suppress(Stop):
+        fork = s.open_fork(whatever_policy=True)
+        return github.slug_of(fork.url(fork.policy.remotes.origin) or "") or ""
+    return ""

@@ -20,6 +20,7 @@ from ..fork import branches
 from ..fork.policy import CODE_OWNERS, POLICY_FILE
 from ..run import git, github
 from ..run.errors import Refused
+from ..run.files import keep
 from ..run.steps import Step
 from ..run.text import counted, printable
 from ..upgrade.begun import remembered
@@ -344,6 +345,15 @@ def _code_owners(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.LOOK, what, cause, then + patient.command("branch.pr"))
 
 
+def _kept(patient: Patient, ruleset: dict[str, Any]) -> str:
+    """The file with a ruleset, beside the notes of this clone: on a command line it would be eight
+    screens wide."""
+    path = patient.fork.notes("clone") / "ruleset.json"
+    with suppress(OSError):  # nobody may write here; the command says so
+        keep(path, json.dumps(ruleset, indent=2, ensure_ascii=False) + "\n")
+    return str(git.nearest(path))
+
+
 def _protection(patient: Patient) -> Iterator[Diagnosis]:
     branch, slug, gh = encoded(patient.production, safe=""), patient.hub.slug, patient.hub.gh
     rules = patient.ask(f"/rules/branches/{branch}") or []
@@ -375,8 +385,7 @@ def _protection(patient: Patient) -> Iterator[Diagnosis]:
         wanted = documents.ruleset(patient.fork.policy)
         ours = [x for x in patient.ask("/rulesets") or () if x.get("name") == wanted["name"]]
         to = f"PUT repos/{slug}/rulesets/{ours[0]['id']}" if ours else f"POST repos/{slug}/rulesets"
-        ruleset = quote(json.dumps(wanted, ensure_ascii=False))
-        then = f"echo {ruleset} | {gh} api -X {to} --input -"
+        then = f"{gh} api -X {to} --input {quote(_kept(patient, wanted))}"
         if files.guard and files.guard not in patient.files:
             then = (
                 f"adopt the workflow {CHECK} first, since the rules require it: {_adopt(patient)}"
