@@ -22,7 +22,6 @@ from ..run.shell import Shell
 from ..run.steps import Step
 from ..run.text import counted, listed, printable
 from ..upgrade import begun
-from ..upgrade.begun import remembered
 from . import status
 from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
@@ -224,7 +223,7 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         return
     state = f"a {what} is in progress in {git.named(work)}" if what else f"{git.named(work)}"
     tag = patient.fork.policy.branches.tag_of(branch)
-    asked = remembered(patient.fork, tag or "").words()
+    asked = begun.remembered(patient.fork, tag or "").words()
     again = patient.command("upgrade-carto", tag=tag, **asked) if tag and what == "merge" else ""
     finish = f"{what} --continue" if what not in ("", "merge") else "commit"
     then = f"then run `{again}`." if again else ""
