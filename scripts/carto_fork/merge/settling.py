@@ -57,6 +57,7 @@ def settle(
         and not _is_back(hunk)
         and not gone.is_needed(hunk)
         and not gone.is_used(hunk)
+        and not gone.is_from_elsewhere(hunk)
     ]
     try:
         cuts = Cuts(language, segments, texts.base)
@@ -129,7 +130,7 @@ class _Settling:
         self.read += sum(map(len, sides))
         if self.read > _MOST:
             return None
-        words = {word for i in chosen for word in _bound(self.segments[i])}
+        words = {word for i in chosen for word in _bound(self.segments[i], self.language)}
         if not self.language.maps and _is_used(words, [*map(_mentions, sides)]):
             return None
         merged, work = named.merged(self.path, sides, self.upstream_keys, near.rest) or ("", None)
@@ -185,10 +186,31 @@ class Gone:
         side mentions more often than before, although the hunk is where it comes from."""
         if self.language.maps:
             return False
+        return _is_used(_bound(hunk, self.language), self._counts())
+
+    def is_from_elsewhere(self, hunk: Hunk) -> bool:
+        """Whether one side imports a name from somewhere else than the base, which does so outside
+        of the hunk, and the other side uses that name more often than before."""
+        texts, (before, *now) = self.texts, self._counts()
+        for lines, side, count in (
+            (hunk.ours, texts.ours, now[1]),
+            (hunk.theirs, texts.theirs, now[0]),
+        ):
+            base = set(hunk.base or ())
+            new = self._imported(set(lines) - base)
+            gone = set(texts.base.splitlines(True)) - set(side.splitlines(True)) - base
+            if any(count[name] > before[name] for name in new & self._imported(gone)):
+                return True
+        return False
+
+    def _imported(self, lines: Iterable[str]) -> set[str]:
+        return {name for line in lines for name in _imported(line, self.language)}
+
+    def _counts(self) -> list[Counter[str]]:
         if not self.counts:
             texts = (self.texts.base, self.texts.ours, self.texts.theirs)
             self.counts = [*map(_mentions, texts)]
-        return _is_used(_bound(hunk), self.counts)
+        return self.counts
 
     def is_needed(self, hunk: Hunk) -> bool:
         """Whether one side of a hunk adds a reference to something that the other side renamed or
@@ -250,13 +272,32 @@ _NAMED = re.compile(
 )
 
 
-def _bound(hunk: Segment) -> set[str]:
+_GO_IMPORT = re.compile(
+    r"\s*(?:import\s+)?(?:(\w+)\s+)?\"(?:[^\"\n]*?/)?([^\"\n/]+)(?:/v\d+)?\"\s*(?://.*\s*)?"
+)
+_SOURCE = re.compile(r"^.*?\b(?:import|use|using)\b(\s+(static|type)\b)?|\bfrom\b.*$|[;\n]")
+
+
+def _imported(line: str, language: Language) -> set[str]:
+    """The names that an import in one line binds."""
+    if language.wheel.endswith("_go"):
+        go = _GO_IMPORT.fullmatch(line)
+        return words_of([go[1] or go[2]]) if go else set()
+    plain = _STRING.sub("", line).strip()
+    if not re.match(r"(import|from|use|using)\b", plain):
+        return set()
+    pieces = (_WORD.findall(piece) for piece in re.split(r"[,{}()]", _SOURCE.sub("", plain)))
+    return {words[-1] for words in pieces if words}
+
+
+def _bound(hunk: Segment, language: Language) -> set[str]:
     """The names that the base's lines of a hunk bind: by imports, definitions and assignments."""
     lines = () if isinstance(hunk, str) else hunk.base or ()
     plain = [_STRING.sub("", line).strip() for line in lines]
     imports = [line for line in plain if _IMPORT.match(line)]
     named = [text for line in plain for pair in _NAMED.findall(line) for text in pair]
-    return words_of([*imports, *named])
+    bound = (name for line in lines for name in _imported(line, language))
+    return words_of([*imports, *named]).union(bound)
 
 
 def _is_used(words: Collection[str], counts: Sequence[Counter[str]]) -> bool:
