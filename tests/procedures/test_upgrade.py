@@ -23,6 +23,8 @@ def test_an_upgrade_whose_conflicts_the_rules_decide_is_published(world: World) 
     assert done.code == 0, done.err
     assert done.err == ""
     assert "21 of 21 conflicts decided, 0 left." in done.out
+    named = "Nothing is lost; 1 finding (lock file poetry.lock) in the merge of v1.76.5 to look at"
+    assert named in " ".join(done.out.split())
     assert world.checkout() == before
     sync = "refs/heads/upstream-sync/v1.76.5"
     head = world.refs(world.origin)[sync]

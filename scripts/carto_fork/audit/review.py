@@ -344,8 +344,8 @@ def show(
         show_entries(console, title, entries, style)
     explained = Counter(entry.account.fate.value for entry in account.explained)
     fates = ", ".join(f"{number} {fate}" for fate, number in sorted(explained.items()))
-    doubts = sum(not finding.certain for finding in verification.findings)
-    looks = {"change": len(account.to_look_at), "finding": doubts}
+    doubts = [finding for finding in verification.findings if not finding.certain]
+    looks = {"change": len(account.to_look_at), "finding": len(doubts)}
     console.say(
         f"{account.checked}: {counted(len(account.lost), 'change')} lost, "
         f"{sum(looks.values())} to look at{f', {fates}' if fates else ''}.",
@@ -353,6 +353,8 @@ def show(
     )
     if verification.passed and any(looks.values()):
         them = " and ".join(counted(number, kind) for kind, number in looks.items() if number)
+        named = dict.fromkeys(f"{finding.check} {finding.path}".strip() for finding in doubts)
+        them += f" ({listed([*named])})" if later and named else ""
         when = "" if landed else ", now or in the review"
         console.result(f"Nothing is lost; {them} in {what} to look at{when}.", "yellow")
     elif verification.passed:
