@@ -84,6 +84,11 @@ def test_additions_whose_order_cannot_matter_both_stay(
         # One name outside of the program.
         ("a.go", '\tA int `json:"x"`\n', '\tB int `json:"x,omitempty"`\n', STRUCT, RIVAL),
         ("requirements.txt", "Foo_x>=1\n", "foo-x==2\n", "", RIVAL),
+        # One number, however it is written.
+        ("a.h", "#define A 0x08\n", "#define B (1ULL<<3)\n", "", RIVAL),
+        ("a.h", "#define A (1<<3|0b1)\n", "#define B 9L\n", "", RIVAL),
+        ("a.rs", "const A: u32 = 65_536;\n", "const B: u32 = 0x1_0000u32;\n", "", RIVAL),
+        ("a.h", "#define A BIT(12)\n", "#define B 010000\n", "", RIVAL),
         ("a.toml", "[a]\nx = 1\n", "y = 2\n", "[x]\n", NESTED),
     ],
 )  # fmt: skip

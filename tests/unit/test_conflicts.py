@@ -11,9 +11,10 @@ import pytest
 from carto_fork.fork import policy, records
 from carto_fork.fork.fork import Fork
 from carto_fork.fork.policy import Kind, Side
-from carto_fork.merge import conflicts, hunks
+from carto_fork.merge import authorship, conflicts, hunks
 from carto_fork.merge.decisions import Knowledge, decide
 from carto_fork.merge.hunks import Commit, Conflict, Customisations, Memory, Texts
+from carto_fork.merge.resolution import dossiers
 from carto_fork.merge.resolve import resolve
 from carto_fork.merge.words import Words
 from carto_fork.run import git
@@ -157,7 +158,7 @@ def test_two_files_renamed_to_one_name_are_an_add_add_conflict(repo: Repo) -> No
 def test_renamed_and_changed_on_both_sides_is_a_conflict_of_content(
     repo: Repo, renamer: Side
 ) -> None:
-    """The fork's name for the file shows which fork commits are behind it."""
+    """Either side's name for the file shows which of its commits are behind it."""
     by_fork = renamer is Side.FORK
     ours: Files = {"old": None, "new": OURS} if by_fork else {"old": OURS}
     theirs: Files = {"old": THEIRS} if by_fork else {"old": None, "new": THEIRS}
@@ -169,6 +170,15 @@ def test_renamed_and_changed_on_both_sides_is_a_conflict_of_content(
     )
     assert found["new"].names == (("new",) if by_fork else ("new", "old"))
     assert found["new"].texts == Texts(TEXT, OURS, THEIRS)
+    known = Knowledge(
+        policy.load_policy().policy, authorship.read(shell(), repo.path, "HEAD", ["theirs"])
+    )
+    left = decide([*found.values()], known)
+    about = dossiers(shell(), repo.path, left, known.own or Customisations(), "HEAD", "theirs")
+    commits = [
+        [commit.name for commit in side] for side in (about["new"].fork, about["new"].upstream)
+    ]
+    assert commits == [[repo.git("rev-parse", name).strip()] for name in ("HEAD", "theirs")]
 
 
 TYPES: dict[str, tuple[Files, Files, Files]] = {

@@ -127,13 +127,16 @@ def _name(part: Part) -> bytes:
 
 def _are_counted(one: Sequence[Part], other: Sequence[Part]) -> bool:
     """Whether new members get their values from their position, or the same ones on both sides."""
-    values = [
-        {_VALUE.search(part.body.decode(errors="replace")) for part in x} for x in (one, other)
-    ]
-    if any(None in side for side in values):
+    texts = [[part.body.decode(errors="replace") for part in side] for side in (one, other)]
+    if not all(_VALUE.search(text) for side in texts for text in side):
         return True
-    given = [{(m[1] or m[2]).strip() for m in side if m} for side in values]
+    given = [{_value(text) for text in side} for side in texts]
     return not given[0].isdisjoint(given[1])
+
+
+def _value(text: str) -> int | str:
+    number, match = items.number_of(text), _VALUE.search(text)
+    return number if number is not None else (match[1] or match[2]).strip() if match else ""
 
 
 def _is_spread(kind: str, part: Part) -> bool:

@@ -325,23 +325,39 @@ def _bound(path: str, text: str) -> frozenset[str]:
 def rival(one: Sequence[Item], other: Sequence[Item]) -> bool:
     """Whether both introduce the same name, or give two names the same number."""
     names = [{item.name for item in items if item.name} for items in (one, other)]
-    numbers = [{found for item in items if (found := _number(item.head))} for items in (one, other)]
+    numbers = [{number_of(item.head) for item in items} - {None} for items in (one, other)]
     bound = [{x for item in items for x in item.binds - {_ALL}} for items in (one, other)]
     return any(not mine.isdisjoint(yours) for mine, yours in (names, numbers, bound))
 
 
-def _number(head: str) -> tuple[str, ...] | None:
-    """The numbers that a line assigns to a name; None if it assigns none."""
-    plain = re.sub(r"\b\d+[uUlL]+\b", lambda found: found[0].rstrip("uUlL"), code_of(head))
+def number_of(head: str) -> int | None:
+    """The number that a line assigns to a name; None if it assigns none."""
     given = re.fullmatch(
-        r"(#\s*define\s+\w+\s|.*\w\s*[=:]\s*|.*?\w\()\s*"
-        r"\(?((0x[\da-f]+|\d+)(\s*(<<|\|)\s*(0x[\da-f]+|\d+))*)\)*\s*[;,]?",
-        plain,
+        rf"(#\s*define\s+\w+\s|.*\w\s*[=:]\s*|.*?(?P<call>\w*)\()\s*"
+        rf"\(?(?P<value>{_INTEGER}(\s*(<<|\|)\s*{_INTEGER})*)\)*\s*[;,]?",
+        code_of(head),
         re.IGNORECASE,
     )
-    numbers = tuple(re.findall(r"0x[\da-f]+|\d+", given[2].lower())) if given else ()
     # Off and on, which many names share.
-    return None if numbers in ((), ("0",), ("1",)) else numbers
+    if not given or re.fullmatch("[01][ul]*", given["value"].lower()):
+        return None
+    number = 0
+    for bits in given["value"].split("|"):
+        value, *shifts = (_integer(text.strip()) for text in bits.split("<<"))
+        if max(shifts, default=0) > 512:
+            return None
+        number |= value << sum(shifts)
+    return 1 << number if given["call"] in ("BIT", "BIT_ULL") and number < 512 else number
+
+
+_INTEGER = r"(?:0x[\da-f_]+|0b[01_]+|\d[\d_]*)(?:ull?|ll?u?|[iu]\d+)?\b"
+
+
+def _integer(text: str) -> int:
+    plain = re.match(r"0x[\da-f_]+|0b[01_]+|\d[\d_]*", text.lower())
+    digits = plain[0].replace("_", "") if plain else "0"
+    base = {"0x": 16, "0b": 2}.get(digits[:2], 8 if re.fullmatch("0[0-7]+", digits) else 10)
+    return int(digits, base)
 
 
 def free(one: Sequence[Item], other: Sequence[Item], placed: bool) -> bool:

@@ -79,8 +79,9 @@ def _dossier_of(
     paths = (conflict.path, *conflict.names)
     wrote = own.behind(mine.elements())
     touched = own.of(paths)
+    upstreams = _names_upstream(sh, repo, conflict, theirs) or paths
     newest = commits.behind(
-        sh, repo, theirs, ours, paths, {change[2:].strip() for change in changes[1]}
+        sh, repo, theirs, ours, upstreams, {change[2:].strip() for change in changes[1]}
     )
     return Dossier(
         fork=tuple([c for c in wrote if c in touched] or touched)[:_MOST_COMMITS],
@@ -91,6 +92,17 @@ def _dossier_of(
         upstream_changes=changes[1],
         past=decision.past,
     )
+
+
+def _names_upstream(
+    sh: Shell, repo: Path, conflict: hunks.Conflict, theirs: str
+) -> tuple[str, ...]:
+    """The paths of upstream's version, if the fork has the file under another name."""
+    version = conflict.theirs
+    tree = git.tree(sh, repo, theirs) if version else {}
+    if not version or conflict.path in tree:
+        return ()
+    return tuple(path for path, (_, name) in tree.items() if name == version.name)
 
 
 @dataclass(frozen=True)
