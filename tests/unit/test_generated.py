@@ -38,6 +38,19 @@ def test_files_that_tools_wrote_say_so() -> None:
     assert not generated.is_built(["def build():\n    return 1\n", "x = 1\n", None])
 
 
+def test_a_directory_that_a_tool_wrote_has_one_pattern() -> None:
+    wrote = [f"pkg/client/{name}" for name in ("a.go", "v1/b.go", "v1/deep/c.go", "v2/d.go")]
+    wrote += ["pkg/api/x.go", "pkg/api/y.go", "api/one.pb.go", "other/two.pb.go", "pkg/client/z"]
+    paths = [*wrote, "pkg/api/hand.go", "pkg/client/README.md", "pkg/main.go"]
+    assert list(generated.patterns(wrote, paths)) == [
+        "*.pb.go",
+        "/pkg/api/x.go",
+        "/pkg/api/y.go",
+        "/pkg/client/**/*.go",
+        "/pkg/client/z",
+    ]
+
+
 LOCKS = {
     "pyproject.toml": ('[project]\ndependencies = ["Acme_Auth[x]>=1", "httpx"]\n', "acme-auth"),
     "package.json": (

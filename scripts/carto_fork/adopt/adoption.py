@@ -159,7 +159,7 @@ def toml(policy: Iterable[Guess]) -> str:
             lines += ["", comment]
             continue
         if guess.key in ("tags", "rules", "version_files"):
-            rows = [f"{key} = {toml_value(value)}" for key, value in guess.value.items()]
+            rows = [row for key, value in guess.value.items() for row in _rows(key, value)]
             off = "# " if guess.off else ""
             lines += ["", f"{off}[[{guess.key}]]", comment, *(f"{off}{row}" for row in rows)]
             continue
@@ -167,8 +167,17 @@ def toml(policy: Iterable[Guess]) -> str:
         if above != table:
             lines += ["", f"[{above}]"]
             table = above
-        lines += [comment, f"{'# ' if guess.off else ''}{key} = {toml_value(guess.value)}"]
+        off = "# " if guess.off else ""
+        lines += [comment, *(f"{off}{row}" for row in _rows(key, guess.value))]
     return "\n".join(lines) + "\n"
+
+
+def _rows(key: str, value: Any) -> list[str]:
+    """A key of the policy with its value; a long list has a line for each of its items."""
+    line = f"{key} = {toml_value(value)}"
+    if len(line) <= 100 or not isinstance(value, list):
+        return [line]
+    return [f"{key} = [", *(f"    {toml_value(item)}," for item in value), "]"]
 
 
 # --- `fork.adopt` ---------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -390,7 +390,7 @@ class _Survey:
             yield _rule(
                 f"generated: {pattern}", [pattern], GUESS if off else LIKELY, why, more, off
             )
-        headed = self._headed(list(trees))
+        headed = self._headed(list(trees), changed)
         for paths, why in (
             (locks, "lockfiles, by their names"),
             ([p for p in marked if p not in trees], ".gitattributes calls them generated"),
@@ -452,8 +452,9 @@ class _Survey:
             )
         ]
 
-    def _headed(self, other: list[str]) -> list[str]:
-        """Patterns for files outside some trees whose own header says that a tool wrote them."""
+    def _headed(self, other: list[str], changed: Set[str]) -> list[str]:
+        """Patterns for files outside some trees whose own header says that a tool wrote them; what
+        the fork changed is in none with other files."""
         if not self._commit:
             return []
         words = ["git", "-C", str(self._path), "grep", "-I", "-l", "-z", "-E", "--full-name"]
@@ -464,7 +465,9 @@ class _Survey:
         paths = [path for path in paths if not outside.match_file(path)]
         texts = git.blobs(self._sh, self._path, (self._tree[path][1] for path in paths))
         headed = [p for p in paths if generated.is_headed(texts.get(self._tree[p][1], ""))]
-        return list(generated.patterns(headed, self._tree))
+        unchanged = [path for path in headed if path not in changed]
+        mine = (f"/{generated.pattern(path)}" for path in headed if path in changed)
+        return [*generated.patterns(unchanged, self._tree), *mine]
 
     def _version_files(self) -> Iterator[Guess]:
         """Files that state the version of production's newest release.

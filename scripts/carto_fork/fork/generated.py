@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import PurePosixPath
 from shlex import quote
@@ -123,9 +124,10 @@ def is_headed(text: str) -> bool:
 
 
 def patterns(found: Sequence[str], paths: Iterable[str]) -> Iterator[str]:
-    """.gitignore patterns for some of all paths; paths with the same ending share one."""
+    """.gitignore patterns for some of all paths; those with the same ending share one, everywhere
+    or in a directory."""
     endings: dict[str, set[str]] = {}
-    for path in paths:
+    for path in (paths := list(paths)):
         double = re.search(r"\.\w+\.\w+$", path)
         endings.setdefault(double[0] if double else path, set()).add(path)
     left = set(found)
@@ -133,7 +135,23 @@ def patterns(found: Sequence[str], paths: Iterable[str]) -> Iterator[str]:
         if len(alike) > 1 and alike <= left:
             yield f"*{ending}"
             left -= alike
-    yield from (f"/{pattern(path)}" for path in sorted(left))
+    every, ours = (Counter(x for path in some for x in _places(path)) for some in (paths, left))
+    shared = dict[str, None]()
+    for path in sorted(left):
+        whole = (x for x in _places(path) if every[x] == ours[x] >= _FEWEST_ALIKE)
+        shared[next(whole, f"/{pattern(path)}")] = None
+    yield from shared
+
+
+_FEWEST_ALIKE = 3
+"""Files for which a directory gets a pattern of its own."""
+
+
+def _places(path: str) -> Iterator[str]:
+    """Patterns for the files like one in each of its directories, the top one first."""
+    suffix = PurePosixPath(path).suffix
+    tops = reversed(PurePosixPath(path).parents[:-1]) if suffix else ()
+    return (f"/{pattern(str(top))}/**/*{pattern(suffix)}" for top in tops)
 
 
 def pattern(path: str) -> str:
