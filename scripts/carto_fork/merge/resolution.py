@@ -97,7 +97,7 @@ def _dossier_of(
 def _names_upstream(
     sh: Shell, repo: Path, conflict: hunks.Conflict, theirs: str
 ) -> tuple[str, ...]:
-    """The paths of upstream's version, if the fork has the file under another name."""
+    """Where upstream has its version, if the fork has the file under another name."""
     version = conflict.theirs
     tree = git.tree(sh, repo, theirs) if version else {}
     if not version or conflict.path in tree:
