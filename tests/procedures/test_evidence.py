@@ -1772,8 +1772,8 @@ def test_drift_is_listed_and_what_the_fork_changed_is_not(drifted: World) -> Non
     done = drifted.run("fork.inventory --section drift")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        f"  {USAGE}\n"
         f"1 file differs from upstream {base[:10]} although no fork commit changed it.\n"
+        f"  {USAGE}\n"
         "Next: on a branch for it, invoke fork.inventory --reset\n"
     )
     told = drifted.run("fork.inventory --section drift --json")
@@ -1845,11 +1845,11 @@ def test_dropped_lists_the_changes_that_upstream_has_absorbed(world: World) -> N
     done = world.run("fork.inventory --section absorbed")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        f"{AZURE}\n"
-        f"    {names[AZURE][:10]} 2025-07-29 {subjects[AZURE]}\n"
-        f"{HEALTH}\n"
-        f"    {names[HEALTH][:10]} 2025-08-02 {subjects[HEALTH]}\n"
         "Upstream has absorbed 2 fork changes, in 2 files.\n"
+        f"  {AZURE}\n"
+        f"    {names[AZURE][:10]} 2025-07-29 {subjects[AZURE]}\n"
+        f"  {HEALTH}\n"
+        f"    {names[HEALTH][:10]} 2025-08-02 {subjects[HEALTH]}\n"
     )
     told = world.run("fork.inventory --section absorbed --json")
     assert (told.code, told.err) == (0, done.out)

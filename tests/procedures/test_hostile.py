@@ -169,7 +169,6 @@ def test_an_upgrade_continues_after_a_rejected_push(
     assert world.work(TAG).exists()
     reject.unlink()
     continued = usual_end(world, template, line)
-    assert "tag       already done\n" in continued.out
     assert re.search(r"^5/1\d commit    already done$", continued.out, re.MULTILINE)
 
 

@@ -447,6 +447,15 @@ def test_dry_skips_done_steps_only_up_to_the_first_open_one(stage: Stage) -> Non
         "# 3/4 d         D.\nfalse &&\n"
         "# 4/4 e         E.\nfalse\n"
     )
+    # A line is below the head of its own step.
+    lasting = Step("l", "L.", run=("false",), done=(exits(0),), lasting=True)
+    said = stage.run(Step("o", "O.", run=("true",)), lasting, broken, lasting, dry=True)
+    assert said == (
+        "# 1/4 o         O.\ntrue &&\n"
+        "# 2/4 l         already done\n"
+        "# 3/4 e         E.\nfalse\n"
+        "# 4/4 l         already done\n"
+    )
 
 
 # --- Tasks ---------------------------------------------------------------------------------------

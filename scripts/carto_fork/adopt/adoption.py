@@ -139,7 +139,7 @@ def _short(guess: Guess) -> str:
     if value is None:
         return guess.why
     if isinstance(value, dict):
-        value = value.get("pattern") or value.get("url") or value.get("path") or value["name"]
+        value = value.get("path") or value.get("pattern") or value.get("url") or value["name"]
     elif isinstance(value, list):
         value = ", ".join(value)
     return f"{value or toml_value(value)} ({guess.why})"
@@ -523,4 +523,4 @@ def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Seque
     files.on_paths(s.sh, work, "add --force", paths)
     files.commit(s.sh, work, MESSAGE, *paths)
     if not s.sh.dry:
-        s.console.say(f"Wrote {counted(len(paths), 'file')}.")
+        s.console.result(f"Wrote {counted(len(paths), 'file')}.", "")

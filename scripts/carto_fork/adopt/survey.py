@@ -394,7 +394,7 @@ class _Survey:
         for paths, why in (
             (locks, "lockfiles, by their names"),
             ([p for p in marked if p not in trees], ".gitattributes calls them generated"),
-            (headed, "their first lines say so"),
+            ([p for p in headed if p.lstrip("/") not in locks], "their first lines say so"),
         ):
             kept = [path for path in paths if not _fits(path, changed)]
             if kept:

@@ -269,25 +269,25 @@ def _say_drift(
     console: Console, paths: Sequence[str], known: Ground, command: Callable[..., str]
 ) -> None:
     """Print files that drifted, and how to reset them."""
-    for path in paths:
-        console.row("  ", path)
     if not paths:
         console.say("Nothing has drifted.")
         return
     console.say(described(paths, f"upstream {known.base[:10]}"), "bold")
+    for path in paths:
+        console.row("  ", path)
     console.next(f"on a branch for it, {command('fork.inventory', reset=True)}")
 
 
 def _say_absorbed(console: Console, changes: Mapping[str, Sequence[Entry]]) -> None:
     """Print changes that upstream has, too."""
-    for path, entries in changes.items():
-        console.row("", path)
-        for commit in list(dict.fromkeys(c for entry in entries for c in entry.commits))[:3]:
-            console.say(f"    {commit.name[:10]} {commit.date} {commit.subject}")
     hunks = sum(map(len, changes.values()))
     where = f", in {counted(len(changes), 'file')}" if changes else ""
     amount = counted(hunks, "fork change") if hunks else "no fork changes"
     console.say(f"Upstream has absorbed {amount}{where}.", "bold")
+    for path, entries in changes.items():
+        console.row("  ", path)
+        for commit in list(dict.fromkeys(c for entry in entries for c in entry.commits))[:3]:
+            console.say(f"    {commit.name[:10]} {commit.date} {commit.subject}")
 
 
 def _say_features(

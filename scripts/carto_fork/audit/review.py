@@ -108,7 +108,8 @@ def _on_its_branch(s: Session, fork: Fork, checked: Verification, tag: str) -> s
     branch = branches.sync_for(tag)
     tip = fork.refs.objects.get(f"refs/heads/{branch}")
     if not tip or not git.merge_of(s.sh, fork.path, fork.refs.tag(tag), tip)[1]:
-        return f"{landed} if it has landed, or merge it: {s.command('upgrade-carto', tag=tag)}"
+        merge = s.command("upgrade-carto", tag=tag)
+        return f"`{landed}` if it has landed, or merge it: `{merge}`"
     return s.command("verify", ours=branches.production, theirs=tag, result=branch)
 
 

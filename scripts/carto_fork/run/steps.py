@@ -268,7 +268,7 @@ class Runner:
         for number, step in enumerate(steps, before + 1):
             place = (number, of, step.name)
             if self._done(step, plan):
-                self.console.head(*place, "already done")
+                self._say_done(*place)
                 continue
             with (
                 self.console.step(*place, step.why, prints=bool(step.commands)),
@@ -298,21 +298,31 @@ class Runner:
 
     def _print(self, steps: Sequence[Step], plan: Plan, before: int, of: int) -> None:
         """Print lines to paste; each runs only if the one before it succeeded."""
-        last = ""
+        last, done = "", list[tuple[int, int, str]]()
         for number, step in enumerate(steps, before + 1):
             # Nothing is changed, so after the first open step few probes mean anything.
             if (step.lasting or not last) and self._done(step, plan, early=bool(last)):
-                self.console.head(number, of, step.name, "already done")
+                done.append((number, of, step.name))
                 continue
             lines = self._lines(step, plan)
             if last:
                 self.sh.show(f"{last} &&")
+            for place in done:
+                self._say_done(*place)
+            done.clear()
             self.console.head(number, of, step.name, step.why)
             for line in lines[:-1]:
                 self.sh.show(f"{line} &&")
             last = lines[-1]
         if last:
             self.sh.show(last)
+        for place in done:
+            self._say_done(*place)
+
+    def _say_done(self, number: int, of: int, name: str) -> None:
+        """Print that a step is done, if it is one of several."""
+        if of:
+            self.console.head(number, of, name, "already done")
 
     def _lines(self, step: Step, plan: Plan) -> list[str]:
         """A step's command lines, as shell commands."""

@@ -90,7 +90,7 @@ def _work_tree_of_upgrade(s: Session, fork: Fork, work: Path) -> Path:
     """The work tree of the one upgrade with a merge in progress. Raises Refused otherwise."""
     upgrades = fork.merging(s.sh, git.worktrees(s.sh, fork.path))
     if not upgrades:
-        raise Refused(f"no merge is in progress in `{work}`.", then="see `status`.")
+        raise Refused(f"no merge is in progress in `{git.named(work)}`.", then="see `status`.")
     if len(upgrades) > 1:
         trees = " and ".join(map(str, upgrades))
         problem = f"a merge is in progress in {trees}."
