@@ -416,6 +416,13 @@ def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
     assert command == "invoke fork.adopt"
     assert why.startswith(f"{policy.POLICY_FILE} is on no branch yet; this publishes a branch")
     assert world.run(f"{ADOPT} --no-push").code == 0
+    [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
+    world.git(f"update-ref refs/remotes/origin/{branch} {branch}")  # as if it were published
+    assert following(world)[0].startswith("gh pr create ")
+    own.write_text(draft + "# edited\n", encoding="utf-8")
+    command, why = following(world)
+    assert command == "invoke fork.adopt"
+    assert why.startswith(f"{policy.POLICY_FILE} has changed since it was published; this")
     own.unlink()
     [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
     world.git(f"push --quiet origin {branch}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..fork import records, session
+from ..fork.fork import Fork
 from ..fork.patterns import globs
 from ..fork.policy import DEFAULT_NAME, POLICY_FILE, Policy, Take
 from ..fork.session import Session
@@ -297,6 +298,21 @@ def branch_of(texts: Iterable[tuple[str, str]]) -> str:
     """The branch of these files, each with its text."""
     content = "\0".join(f"{path}\0{text}" for path, text in texts)
     return f"adopt/{hashlib.sha256(content.encode('utf-8', 'surrogateescape')).hexdigest()[:10]}"
+
+
+def waiting(sh: Shell, fork: Fork) -> list[str]:
+    """The published branches of `fork.adopt` that have not landed, without those with another
+    policy than a draft in the checkout: somebody has edited that since."""
+    tips = {
+        branch: fork.tracking(fork.policy.remotes.origin, branch)
+        for branch in filter(BRANCH.fullmatch, fork.published)
+    }
+    return [
+        branch
+        for branch, tip in tips.items()
+        if not git.is_ancestor(sh, fork.path, tip, fork.production_commit)
+        and not (fork.draft and git.show(sh, fork.path, tip, POLICY_FILE) != fork.draft)
+    ]
 
 
 def uncalled(policy: Policy, read: Read) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from ..adopt.copies import BRANCH, compare, is_needed, missing
+from ..adopt.copies import BRANCH, compare, is_needed, missing, waiting
 from ..audit import healing, inventory
 from ..fork import branches, detection, setup
 from ..fork.fork import Fork, open_fork, wrong_urls
@@ -245,11 +245,7 @@ class _Adviser:
 
     def _adoption(self) -> Iterator[Advice]:
         """The next step after `fork.init`, and after `fork.adopt`."""
-        fork = self._fork
-        for branch in filter(BRANCH.fullmatch, fork.published):
-            ref = fork.tracking(self._origin, branch)
-            if git.is_ancestor(self._sh, fork.path, ref, fork.production_commit):
-                continue
+        for branch in self._adoptions:
             if self._hub or not self._adopted():
                 yield from self._requested(branch)
 
@@ -264,23 +260,27 @@ class _Adviser:
         return Advice(line, f"{why}brings it into {production}.")
 
     @cached_property
+    def _adoptions(self) -> list[str]:
+        return waiting(self._sh, self._fork) if self._fork.has_production else []
+
+    @cached_property
     def _source(self) -> str:
         return missing(self._sh, self._fork.policy, self._read)
 
     def _draft(self) -> Iterator[Advice]:
         """What brings a policy that is on no branch to the production branch."""
-        if self._fork.draft and not any(map(BRANCH.fullmatch, self._fork.published)):
-            why = f"{POLICY_FILE} is on no branch yet; this publishes a branch with everything that"
+        if self._fork.draft and not self._adoptions:
+            earlier = any(map(BRANCH.fullmatch, self._fork.published))
+            state = "has changed since it was published" if earlier else "is on no branch yet"
+            why = f"{POLICY_FILE} {state}; this publishes a branch with all that the fork needs."
             if not setup.is_prepared(self._fork):
                 yield Advice(self._command("setup"), "This prepares the clone for upgrades.")
-            line = self._command("fork.adopt", requirement=self._source)
-            yield Advice(line, f"{why} the fork needs.")
+            yield Advice(self._command("fork.adopt", requirement=self._source), why)
 
     def _adopted(self) -> bool:
         """Whether the production branch has every file that `fork.adopt` writes."""
-        fork = self._fork
         try:
-            copies = compare(fork.policy, self._read, draft=fork.draft)
+            copies = compare(self._fork.policy, self._read, draft=self._fork.draft)
             return not any(copy.due for copy in copies)
         except Refused:
             return False
@@ -520,8 +520,8 @@ class _Adviser:
         ahead, behind = self._facts.local
         if behind and not ahead:
             forward = f"{self._at} merge --ff-only {self._origin.name}/{self._production}"
-            commits, origin = counted(behind, "commit"), self._origin.name
-            why = f"Your {self._production} is {commits} behind {origin}'s."
+            where = f"{counted(behind, 'commit')} behind {self._origin.name}'s."
+            why = f"Your {self._production} is {where}"
             if draft := self._draft_in_the_way:
                 file = quote(str(git.nearest(draft)))
                 landed = files.read_text(draft) == self._read(POLICY_FILE)
