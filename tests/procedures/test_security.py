@@ -45,10 +45,22 @@ POLICY = 'extends = "carto-litellm"\n[commands]\ninstall = ["touch RAN"]\n'
 FINDING = "upstream changes {path}, which is only the fork's; to undo: git rm -- {path}"
 
 
-@pytest.mark.parametrize("path", ["carto_fork.toml", "carto_tags.toml", "carto.mk"])
-def test_upstreams_change_to_a_file_that_the_fork_decides_by_stops(world: World, path: str) -> None:
-    pin = f'[tags]\n"v9" = {{ object = "{"1" * 40}", commit = "{"1" * 40}" }}\n'
-    text = {"carto_fork.toml": POLICY, "carto_tags.toml": pin}.get(path, "x:\n")
+PIN = f'[tags]\n"v9" = {{ object = "{"1" * 40}", commit = "{"1" * 40}" }}\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("carto_fork.toml", POLICY),
+        ("carto_tags.toml", PIN),
+        ("carto_tags.toml", "not TOML"),
+        ("carto_proposals.toml", "not TOML"),
+        ("carto.mk", "x:\n"),
+    ],
+)
+def test_upstreams_change_to_a_file_that_the_fork_decides_by_stops(
+    world: World, path: str, text: str
+) -> None:
     done = world.run(line := release(world, {path: text}))
     assert done.code == 4
     assert f"the fork's own file: {FINDING.format(path=path)}" in done.err

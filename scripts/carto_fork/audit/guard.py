@@ -254,9 +254,7 @@ def _below(called: set[str], tree: git.Tree) -> list[str]:
 
 _READERS: Mapping[str, Callable[[str], object]] = {
     POLICY_FILE: load_policy,
-    records.DROPS_FILE: records.read_drops,
-    records.PROPOSALS_FILE: records.read_proposals,
-    records.TAGS_FILE: records.read_pins,
+    **records.READERS,
 }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -219,15 +220,18 @@ def _taken_over(
 
 def _speaks(path: str, after: Committed, ours: Committed, theirs: Committed) -> bool:
     """Whether a file of records contains upstream's entries besides those on the fork's side."""
-    read = records.read_drops if path == records.DROPS_FILE else records.read_pins
     try:
-        now, own, foreign = (
-            {str(x) for x in (entries.items() if isinstance(entries, dict) else entries)}
-            for entries in (read(snapshot.text(path)) for snapshot in (after, ours, theirs))
-        )
+        now, own = (_entries(path, snapshot) for snapshot in (after, ours))
     except Refused:
         return True
-    return not (now - own).isdisjoint(foreign)
+    with suppress(Refused):  # what cannot be read is not in a file that can
+        return not (now - own).isdisjoint(_entries(path, theirs))
+    return False
+
+
+def _entries(path: str, snapshot: Committed) -> set[str]:
+    entries = records.READERS[path](snapshot.text(path))
+    return {str(x) for x in (entries.items() if isinstance(entries, Mapping) else entries)}
 
 
 def _false_records(sh: Shell, repo: Path, ours: str, theirs: str, result: str) -> Iterator[Finding]:

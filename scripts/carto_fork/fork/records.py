@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -243,6 +243,14 @@ class _Proposals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_proposals(text: str | None) -> tuple[Proposal, ...]:
     """The proposals in a file's text; None for a missing file. Raises Refused if it is invalid."""
     return _read(text, PROPOSALS_FILE, _Proposals).proposal
+
+
+READERS: Mapping[str, Callable[[str | None], Mapping[str, Pin] | tuple[object, ...]]] = {
+    DROPS_FILE: read_drops,
+    PROPOSALS_FILE: read_proposals,
+    TAGS_FILE: read_pins,
+}
+"""How each file of records is read."""
 
 
 def write_proposals(proposals: Iterable[Proposal]) -> str:

@@ -8,7 +8,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -310,7 +310,9 @@ def of_sync(sh: Shell, repo: Path, ours: str, head: str) -> list[Proposal]:
     """The proposals that a sync added, accepted or not; the fork had the others before."""
     before, now = (git.show(sh, repo, commit, records.PROPOSALS_FILE) for commit in (ours, head))
     old = records.read_proposals(before)
-    return [one for one in records.read_proposals(now) if one not in old]
+    with suppress(Refused):  # upstream's file may be invalid; `verify` and the guard report it
+        return [one for one in records.read_proposals(now) if one not in old]
+    return []
 
 
 # --- The question, and its answer -----------------------------------------------------------------

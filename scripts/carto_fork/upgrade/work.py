@@ -502,7 +502,14 @@ def write_tag(s: Session, work: Path, name: str, commit: str) -> None:
     tag, now = (x.split(" ")[0] for x in git.objects(s.sh, work, [ref, f"{ref}^{{commit}}"]))
     pin = records.Pin(tag if now == commit else commit, commit)  # it may have moved meanwhile
     before = git.show(s.sh, work, "HEAD", records.TAGS_FILE)
-    after = records.add_pin(before, name, pin)
+    try:
+        after = records.add_pin(before, name, pin)
+    except Refused:
+        if git.show(s.sh, work, commit, records.TAGS_FILE) is None:
+            raise
+        # `verify` says how to undo it; then this step runs again.
+        s.console.result(f"Not recorded: {records.TAGS_FILE} from upstream is not valid.")
+        return
     if after == before:
         s.console.result(f"{records.TAGS_FILE} has {name} already.")
         return
