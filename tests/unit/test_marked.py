@@ -133,6 +133,15 @@ def test_a_line_without_a_mark_is_in_the_result() -> None:
     ]
 
 
+def test_a_rewritten_line_is_shown_with_the_line_that_it_became() -> None:
+    old = "all = (html.root()[0] as cheerio.TagElement).children.every((elm) => {"
+    new = "all = [...html.children].every((elm) => {"
+    account = Account(Change(1, 2, (), (old,)), Fate.SUPERSEDED, missing=(old,))
+    result = ["top of it", "something.else(entirely);", new, "end of it"]
+    shown = lacks.lines(account, ["top of it", old, "end of it"], result, "x")
+    assert shown[2:4] == [f"~ {old}", f"> {new}"]
+
+
 def test_lines_that_a_merge_has_twice_are_found() -> None:
     call = "    safe_body = format_emojis(safe_body, true);"
     side = Texts(f"a\n{call}\nb\n", f"a\n{call}\nours\n", f"theirs\n{call}\n")

@@ -76,12 +76,20 @@ class _Now:
         self._new, self._squeezed = Index(self._whole), squeezed(result)
 
     def form(self, line: str) -> str:
-        """The line that a line became; "" if nothing shows it."""
-        return self._whole.get(self._new.like(line.strip()), "")
+        """The line that a line became, of which it is known that it is there; "" if nothing shows
+        it."""
+        from rapidfuzz import fuzz, process  # slow to import
+
+        found = self._new.like(line.strip())
+        if not found and substantive(line):
+            asked, lines_ = line.strip(), [*self._whole]
+            near = process.extractOne(asked, lines_, scorer=fuzz.ratio, score_cutoff=_LIKE)
+            found = near[0] if near else ""
+        return self._whole.get(found, "")
 
     def has_form_of(self, line: str) -> bool:
         """Whether there is a line in another form."""
-        return bool(self.form(line)) or squeezed([line]) in self._squeezed
+        return bool(self._new.like(line.strip())) or squeezed([line]) in self._squeezed
 
 
 def _around(lines_: Sequence[str], now: _Now | None) -> list[str]:
@@ -112,6 +120,9 @@ def _marks(account: Account, now: _Now | None) -> list[str]:
 
 _TELLING = 20
 """A line of so many characters is not there twice by chance."""
+_LIKE = 60
+"""Similarity (100 is equal) from which a line may be another one's new form, if one is known to be
+there."""
 _STATEMENT = re.compile(r"[;)]$")
 """How a line ends that does something by itself in most languages."""
 

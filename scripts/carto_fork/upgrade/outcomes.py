@@ -471,7 +471,8 @@ class Outcomes:
         base, ours, theirs = {*(hunk.base or ())}, {*hunk.ours}, {*hunk.theirs}
         touched = self._sides.own.of((conflict.path, *conflict.names))
         mine = Counter[Commit]()
-        for line in filter(substantive, map(str.strip, base ^ ours)):
+        # In order, so that of commits with the same weight always the same is first.
+        for line in filter(substantive, map(str.strip, sorted(base ^ ours))):
             wrote = self._sides.wrote.behind([line])
             mine.update({commit: 1 / len(wrote) for commit in wrote if commit in touched})
         if start and mine and max(mine.values()) < _TOO_COMMON:
