@@ -90,6 +90,9 @@ def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(wor
         assert world.refs(world.origin) == origin
 
     stopped(f"2 upstream changes in Dockerfile, {LAYOUT}")
+    why = json.loads(world.run("next --json").out)["why"]
+    assert "is not finished. The last check failed: lost: 2 upstream changes in Dockerfile" in why
+    assert f"First fix it in {where} and commit, or drop it: invoke verify" in why
     stopped(f"2 upstream changes in Dockerfile, {LAYOUT}")
     for path, left in (("Dockerfile", f"1 upstream change in {LAYOUT}"), (LAYOUT, "")):
         let_go = world.run(drop.format(path).removeprefix("invoke "))

@@ -299,16 +299,17 @@ class _Adviser:
         asked = options.words() | {"no_push": False}
         again = self._command("upgrade-carto", tag=tag, **asked)
         place = git.nearest(self._fork.place_for(upgrade.branch))
-        if merge := begun.for_a_person(
-            self._sh, self._fork, place, f"then run `{again}`.", but=tag
-        ):
+        then = f"then run `{again}`."
+        if merge := begun.for_a_person(self._sh, self._fork, place, then, but=tag):
             yield Advice(merge.line, merge.why)
         yield from self._resolving(upgrade)
         if not upgrade.published:
             why = "; this continues it, or says what blocks it."
+            does = "This decides what it can, and lists what is left for you."
             if upgrade.conflicts:
-                why = ". This decides what it can, and lists what is left for you."
-                why = f": {upgrade.state}{why}"
+                why = f": {upgrade.state}. {does}"
+            elif wrong := status.failed(self._fork, upgrade, self._command):
+                why = f". {wrong}; then this continues it."
             yield Advice(again, f"The upgrade to {tag} is not finished{why}")
             return
         pull = self._syncs[tag]

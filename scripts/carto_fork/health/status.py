@@ -352,21 +352,30 @@ def unpushed(
     named: the pull request, in words. resolve: what checks and pushes it.
     command: makes the command line of a task.
     """
-    place, head = fork.place_for(upgrade.branch), fork.refs.commits[f"refs/heads/{upgrade.branch}"]
+    place = fork.place_for(upgrade.branch)
     work = git.nearest(place)
     dirty = git.work_state(sh, place).dirty if place.exists() else ()
     if dirty:
         why = f"In {git.named(work)}, {listed(dirty, 3)} is changed and not committed; then: "
         return f"{git.at(work)} commit --all", f"{why}{resolve}"
+    if why := failed(fork, upgrade, command):
+        return resolve, f"{why}; then this checks it, and pushes it."
+    why = f"What resolves {named} is committed here and not pushed; this checks it, and "
+    return resolve, f"{why}pushes it."
+
+
+def failed(fork: Fork, upgrade: InProgress, command: Callable[..., str]) -> str:
+    """What the last check of an upgrade found wrong in what is here now, and what to do about it,
+    without a full stop; "" if nothing is known to be wrong."""
     checked = review.kept(fork, upgrade.tag)
+    head = fork.refs.commits.get(f"refs/heads/{upgrade.branch}")
     if not checked or checked.passed or checked.result != head:
-        why = f"What resolves {named} is committed here and not pushed; this checks it, and "
-        return resolve, f"{why}pushes it."
+        return ""
+    work = git.nearest(fork.place_for(upgrade.branch))
     wrong = ", ".join(line.strip() for line in review.what_is_wrong(checked, "").split("\n")[1:])
     drop = command("verify", repo=str(work), drop="PATH", reason="WHY")
     ways = review.ways_out(fork, checked, work, drop).rpartition("; ")[0]
-    why = f"The last check failed: {wrong}. First {ways}; then this checks it, and pushes it."
-    return resolve, why
+    return f"The last check failed: {wrong}. First {ways}"
 
 
 def landed(sh: Shell, fork: Fork) -> str:
