@@ -279,11 +279,10 @@ class _Adviser:
 
     def _adopted(self) -> bool:
         """Whether the production branch has every file that `fork.adopt` writes."""
-        try:
+        with suppress(Refused):
             copies = compare(self._fork.policy, self._read, draft=self._fork.draft)
             return not any(copy.due for copy in copies)
-        except Refused:
-            return False
+        return False
 
     def _read(self, path: str) -> str | None:
         """A file of the production branch."""
