@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from carto_fork.audit.healing import require_provable
+from carto_fork.fork.fork import Fork
+from carto_fork.fork.policy import load_policy
 from carto_fork.merge import authorship, syncs
 from carto_fork.merge.hunks import Commit
 from carto_fork.merge.syncs import Lost
+from carto_fork.run import git
+from carto_fork.run.errors import Refused
+from carto_fork.run.git import Refs
 from repository import Files, Repo
 from world import shell
 
@@ -105,7 +111,13 @@ def test_the_missing_parent_is_found_on_a_release_branch(history: History) -> No
     fixed = history.repo.commit({"dir/2": "a_fix = of_the_release()\n"}, date=day(42))
     sync = history.squash(40, {"dir/2": "a_fix = of_the_release()\n"}, on=44)
     assert history.find("theirs", "release") == Lost(sync, fixed, 0, ())
-    assert history.find("theirs") == Lost(sync, history.names[40], 1, ("dir/2",))
+    left = ("dir/2",)
+    found = Lost(sync, history.names[40], 1, left, wrote=left)
+    assert history.find("theirs") == found
+    fork = Fork(git.open_repository(shell(), history.repo.path), {}, Refs({}, {}), load_policy())
+    with pytest.raises(Refused, match="Its ancestry cannot be recorded") as refused:
+        require_provable(fork, found)
+    assert "keep what the sync itself wrote into dir/2, with one more commit" in refused.value.then
 
 
 def test_files_left_out_by_a_squash_are_hidden_unless_a_fork_commit_changed_them(

@@ -20,7 +20,7 @@ from ..run.console import Console
 from ..run.errors import CheckFailed, Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
-from ..run.text import counted, printable
+from ..run.text import counted, file_word, listed, printable
 from . import inventory, ledger, review
 from .ledger import Entry
 
@@ -154,17 +154,20 @@ def require_provable(fork: Fork, lost: Lost) -> None:
     """Raises Refused if recording the ancestry would hide changes that nobody made."""
     if not lost.hidden:
         return
-    listed = "\n  ".join(map(printable, lost.hidden[:_MOST_PATHS]))
+    paths = "\n  ".join(map(printable, lost.hidden[:_MOST_PATHS]))
     more = len(lost.hidden) - _MOST_PATHS
     rest = f"\n  and {more} more" if more > 0 else ""
     count = len(lost.hidden)
+    wrote = listed([*map(file_word, lost.wrote)])
+    again = f"keep what the sync itself wrote into {wrote}, with one more commit; " if wrote else ""
     raise Refused(
         f"{described(lost)}. Its ancestry cannot be recorded: "
         f"{'a path differs' if count == 1 else f'{count} paths differ'} from upstream's although "
         f"no fork commit changed {'it' if count == 1 else 'them'}, and the next merge "
-        f"would treat that as the fork's decision:\n  {listed}{rest}",
+        f"would treat that as the fork's decision:\n  {paths}{rest}",
         then=f"restore them in a separate commit, for example: {git.at(fork.path)} restore "
-        f"--source={lost.parent[:10]} -- PATH; merge that, then run the same command again. If it "
+        f"--source={lost.parent[:10]} -- PATH; {again}merge that, then run the same command again. "
+        "If it "
         "was not a sync, `upgrade-carto` with --unhealed merges without healing.",
     )
 

@@ -371,6 +371,7 @@ class Lost:
     hidden: the differing paths that upstream knows and no fork commit changed; recording the
         ancestry would wrongly present them as the fork's decision.
     copies: whether it is the last of several copied upstream commits.
+    wrote: the hidden paths into which the sync itself wrote lines that neither side had.
     """
 
     sync: Commit
@@ -378,6 +379,7 @@ class Lost:
     differs: int
     hidden: tuple[str, ...]
     copies: bool = False
+    wrote: tuple[str, ...] = ()
 
 
 def newest_lost(
@@ -398,7 +400,8 @@ def newest_lost(
             continue
         differs = git.differing(sh, repo, sync.parent, commit.name)
         hidden = tuple(hides(sh, repo, commit, sync.parent, differs, own))
-        return Lost(commit, sync.parent, len(differs), hidden, len(sync.names) > 1)
+        wrote = tuple(path for path in hidden if own.of([path]))
+        return Lost(commit, sync.parent, len(differs), hidden, len(sync.names) > 1, wrote)
     return None
 
 
