@@ -337,9 +337,7 @@ def test_abort_without_a_tag_is_a_wrong_command_line(world: World) -> None:
 
 
 def test_abort_is_refused_if_no_upgrade_is_in_progress(world: World) -> None:
-    said = message(
-        f"no upgrade to {TAG} is in progress here.", "see `invoke status --repo ../litellm`."
-    )
+    said = message(f"no upgrade to {TAG} is in progress here.", "see `invoke status`.")
     refused(world, said, f"{UPGRADE} --abort --repo ../litellm")
 
 
