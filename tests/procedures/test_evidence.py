@@ -1697,7 +1697,7 @@ def test_verify_reports_what_a_landed_sync_lost(published: World) -> None:
     done = published.run(f"verify --landed {TAG} --json")
     said = message(
         f"the sync to {TAG} is not right:\n  lost: 1 fork change in {ROUTER}",
-        f"restore what is missing, or merge it first: invoke upgrade-carto --tag {TAG}",
+        "restore what is missing, on a branch for it: invoke branch.start --name missing-changes",
         title="Check failed",
     )
     assert done.code == 4
@@ -1731,7 +1731,7 @@ def test_verify_reports_a_sync_that_has_not_landed(prepared: World) -> None:
     done = prepared.run(f"verify --landed {TAG}")
     said = message(
         f"the sync to {TAG} is not right:\n  landed: {TAG} is not in carto/main",
-        f"restore what is missing, or merge it first: invoke upgrade-carto --tag {TAG}",
+        f"merge it first: invoke upgrade-carto --tag {TAG}",
         title="Check failed",
     )
     assert (done.err, done.code, done.out) == (said, 4, "")

@@ -170,7 +170,10 @@ def _how_to_fix_landed(s: Session, fork: Fork, checked: Verification, tag: str) 
         return f"{reverted.undone(fork)}, publish that, then run the same command again."
     if not checked.result and sync in fork.published:
         return f"merge {sync}, which is already pushed, with a merge commit; never squash it."
-    return f"restore what is missing, or merge it first: {s.command('upgrade-carto', tag=tag)}"
+    if not checked.result:
+        return f"merge it first: {s.command('upgrade-carto', tag=tag)}"
+    branch = s.command("branch.start", name="missing-changes")
+    return f"restore what is missing, on a branch for it: {branch}"
 
 
 def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> None:
