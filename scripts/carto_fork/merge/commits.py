@@ -359,17 +359,12 @@ def _find(
         return {path: made for path, made in changed.items() if path not in notes and any(made)}
 
     brought = telling(between(sh, fork.path, f"{sync}^1", sync))
-    now = git.tree(sh, fork.path, production)
-    text = git.show(sh, fork.path, production, records.DROPS_FILE)
-    upstreams = [d for d in records.read_drops(text) if d.side == Side.UPSTREAM.value]
-    dropped = {drop.path for drop in upstreams if not drop.lines}
     restored: dict[str, Commit] = {}  # by commits that did nothing else
     for entry in log:
         changed = telling(entry.changed) if len(entry.parents) == 1 else {}
         # Back from the sync's version to the one before: no earlier commit did that.
         back = {p: made for p, made in changed.items() if brought.get(p, ())[::-1] == made}
-        gone = (p for p, made in back.items() if now.get(p, ("", None))[1] == made[-1])
-        left = tuple(path for path in gone if path not in dropped)
+        left = _missing(sh, fork, production, back) if back else ()
         others = tuple(changed.keys() - back.keys())
         most = 2 * len(back) >= len(brought) and (not others or len(back) >= _FEWEST)
         if left and (
@@ -383,6 +378,16 @@ def _find(
     by = set(restored.values())
     newest, *older = (entry.commit for entry in log if entry.commit in by)
     return Reverted(release, newest, tuple(restored), len(brought), older=tuple(older))
+
+
+def _missing(sh: Shell, fork: Fork, production: str, back: Changed) -> tuple[str, ...]:
+    """The paths that are still as a commit restored them, and that nobody dropped on purpose."""
+    now = git.tree(sh, fork.path, production)
+    text = git.show(sh, fork.path, production, records.DROPS_FILE)
+    upstreams = [d for d in records.read_drops(text) if d.side == Side.UPSTREAM.value]
+    dropped = {drop.path for drop in upstreams if not drop.lines}
+    gone = (p for p, made in back.items() if now.get(p, ("", None))[1] == made[-1])
+    return tuple(path for path in gone if path not in dropped)
 
 
 _FEWEST = 3
