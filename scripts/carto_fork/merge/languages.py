@@ -173,9 +173,12 @@ SUFFIXES = {suffix: found for names, found in LANGUAGES.items() for suffix in na
 _PINS = Language("", "file", maps="file")
 
 
-def language_of(path: str) -> Language | None:
-    """The language of a file, by its name; None if unknown."""
+def language_of(path: str, text: str = "") -> Language | None:
+    """The language of a file, by its name; None if unknown, or if its text is XML, as translations
+    with Qt are, whose names end with .ts."""
     file = PurePosixPath(path)
+    if text.startswith(("<?xml", "<!DOCTYPE")):
+        return None
     if file.suffix == ".txt" and (
         file.name.startswith("requirements") or file.parent.name == "requirements"
     ):

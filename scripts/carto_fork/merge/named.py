@@ -63,7 +63,7 @@ def merged(
     path: str, texts: Sequence[str], upstream_keys: Collection[str], rest: Rest | None = None
 ) -> tuple[str, Work] | None:
     """The merged text, and how it was made; None if the parts do not decide it."""
-    language = languages.language_of(path)
+    language = languages.language_of(path, texts[0])
     if language is None or too_long(path, *texts):
         return None
     try:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ..run.text import substantive, too_long
 from . import languages, named
@@ -44,12 +45,12 @@ def settle(
     segments, wanted: the file, and the positions of the hunks that may be settled.
     is_wish: whether a part that the fork's side lacks was removed on purpose, by its text.
     """
-    language = languages.language_of(path)
+    language = languages.language_of(path, texts.base)
     if not wanted or language is None:
         return {}, ""
     if too_long(path, texts.base, texts.ours, texts.theirs):
         return {}, LONG
-    gone = Gone(language, texts)
+    gone = _gone(language, texts)
     wanted = [
         index
         for index in sorted(wanted)
@@ -153,6 +154,13 @@ _EVERYTHING = re.compile(
     re.MULTILINE,
 )
 """Imports of every name that something has."""
+
+
+@lru_cache(maxsize=4)
+def _everything(text: str) -> frozenset[str]:
+    return frozenset(_EVERYTHING.findall(text))
+
+
 _BARE = re.compile(r"(?<![\w.])[a-z_]\w+(?=[ \t]*[.,)\]])")
 _ALWAYS = {"this", "super", "self", "it", "null", "nil", "true", "false"}
 
@@ -198,8 +206,9 @@ class Gone:
         ):
             base = set(hunk.base or ())
             new = self._imported(set(lines) - base)
-            gone = set(texts.base.splitlines(True)) - set(side.splitlines(True)) - base
-            if any(count[name] > before[name] for name in new & self._imported(gone)):
+            used = {name for name in new if count[name] > before[name]}
+            gone = set(texts.base.splitlines(True)) - base if used else set()
+            if used & self._imported(gone - set(side.splitlines(True))):
                 return True
         return False
 
@@ -223,7 +232,7 @@ class Gone:
             (hunk.ours, texts.ours, texts.theirs),
             (hunk.theirs, texts.theirs, texts.ours),
         ):
-            if set(_EVERYTHING.findall(texts.base)) - set(_EVERYTHING.findall(other)):
+            if _everything(texts.base) - _everything(other):
                 names = set(_BARE.findall("".join(lines))) - _ALWAYS
                 if _are_from_elsewhere(names, mine, texts.base, other):
                     return True
@@ -312,15 +321,21 @@ def _is_used(words: Collection[str], counts: Sequence[Counter[str]]) -> bool:
 def needs_what_is_gone(path: str, texts: Texts, hunk: Hunk) -> bool:
     """Whether one side of a hunk adds a reference to something that the other side has renamed
     everywhere."""
-    language = languages.language_of(path)
+    language = languages.language_of(path, texts.base)
     if language is None or too_long(path, texts.base, texts.ours, texts.theirs):
         return False
-    return Gone(language, texts).is_needed(hunk)
+    return _gone(language, texts).is_needed(hunk)
+
+
+@lru_cache(maxsize=1)
+def _gone(language: Language, texts: Texts) -> Gone:
+    """One for all hunks of a file."""
+    return Gone(language, texts)
 
 
 def is_in_text(path: str, before: str, added: str, after: str) -> bool:
     """Whether an addition is inside a string of several lines."""
-    language = languages.language_of(path)
+    language = languages.language_of(path, before)
     if language is None or not language.wheel or too_long(path, before, after):
         return False
     place = len((before + added[: -len(added.lstrip())]).encode("utf-8", "surrogateescape"))
