@@ -110,6 +110,11 @@ def classify(name: str, schemes: Sequence[TagScheme]) -> Tag | None:
     Schemes without a version group are for moving tags; those get version 0. Raises Refused, as
     `patterns.search` does, if a scheme's pattern takes too long.
     """
+    return _classify(name, tuple(schemes))
+
+
+@cache  # a task asks of ten thousand tags, and of all of them several times
+def _classify(name: str, schemes: tuple[TagScheme, ...]) -> Tag | None:
     for scheme in schemes:
         if (groups := scheme.groups(name)) is None:
             continue
