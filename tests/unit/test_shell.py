@@ -745,3 +745,16 @@ def test_what_is_interrupted_in_the_background_says_nothing(
     for thread in set(threading.enumerate()) - before:
         thread.join()
     assert (said, capsys.readouterr().err) == ([], "")
+
+
+def test_whoever_asks_while_the_process_is_ended_says_nothing(
+    sh: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupted task ends its processes while a thread in the background may ask them."""
+    said: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    talk = sh.talk(["cat"])
+    sh.configure({})
+    with pytest.raises(ValueError, match="closed file"), talk.ask(["x"]) as answers:
+        answers.read()
+    assert said == []

@@ -447,7 +447,8 @@ _TRACE = "GIT_TRACE2_EVENT"
 
 
 def _say(to: IO[bytes], text: bytes) -> None:
-    with suppress(OSError):  # it has ended; the reader will notice
+    # It has ended, or `_end` closed its input meanwhile; the reader will notice.
+    with suppress(OSError, ValueError):
         to.write(text)
         to.flush()
 
