@@ -475,6 +475,8 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
         {out.format(n): f"{build} {n}\n" for n in names} for build in ("old", "mine", "theirs")
     )
     base = commit_in(world, world.fork, "refs/heads/b", old, "upstream/main")
+    # What the fork has twice, under another name only itself, is of its build, too.
+    mine |= {out.format("a-again"): "mine a\n"}
     ours = commit_in(world, world.fork, "refs/heads/o", mine, base, message="chore: build")
     theirs = commit_in(world, world.fork, "refs/heads/t", theirs_, base)
     now = {**mine, out.format("only-of-the-merge"): "mine\n"}
@@ -486,14 +488,14 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
     assert "Nothing is lost but upstream's version of 4 generated files." in html.unescape(page)
     # Which build is served, and how one number follows from the other.
     eyes, tree = section(page, "eyes"), "litellm/proxy/_experimental/out/"
-    assert f"5 generated files not from upstream's build, such as {tree}" in eyes
-    assert f"4 files of {tree} are as the fork had them before this merge: 4 where up" in eyes
-    assert "others (upstream changed 4), and 0 that upstream's build does not have." in eyes
+    assert f"6 generated files not from upstream's build, such as {tree}" in eyes
+    assert f"5 files of {tree} are as the fork had them before this merge: 4 where up" in eyes
+    assert "others (upstream changed 4), and 1 that upstream's build does not have." in eyes
     assert "Of 1 other file it has neither side's version." in eyes
     assert f"{tree}index.html is the fork's, so what a browser gets is the fork's build" in eyes
     assert f"Judge what the checks found, and build {tree} again (" in page
     # Which a command takes; what only the fork's build has goes.
-    take = r'data-copy="([^"]*)">Copy the command that takes upstream\'s 5 files'
+    take = r'data-copy="([^"]*)">Copy the command that takes upstream\'s 6 files'
     [line] = re.findall(take, section(page, "eyes"))
     world.git(f"checkout --quiet --detach {result}")
     assert world.call(["bash", "-c", line]).code == 0

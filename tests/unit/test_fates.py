@@ -124,6 +124,12 @@ def test_each_hunk_gets_the_expected_fate(
         ("a b c a d", "b c a d", "a b c a d a", "a b c a d a", [LOST]),
         # Both removed the same copy.
         ("a b c a", "a b c", "a b c", "a b c", [ABSORBED]),
+        # Both added the same line, at two places, and both are there.
+        ("a b c", "a F b c", "a b F c", "a F b F c", [KEPT]),
+        # A line that says little is the same only at the same place.
+        ("a b c d", "a ) b c d", "a b c ) d", "a ) b c ) d", [KEPT]),
+        ("a b c d", "a ) b c d", "a b c ) d", "a ) b c d", [KEPT]),
+        ("a b c", "a ) b c", "a ) b c", "a ) b c", [ABSORBED]),
     ],
 )
 def test_copies_of_a_line_are_counted(
@@ -410,6 +416,11 @@ def test_a_removed_line_that_is_back_in_other_words_is_not_kept() -> None:
     base, mine = text("a b c"), text("a c")
     other = result = text("a b~ c")
     assert fates(base, mine, other, result) in ([LOST], [SUPERSEDED])
+
+
+def test_a_blank_line_that_both_sides_added_shows_nothing() -> None:
+    base, added = text("a b c"), text("a b c").replace("\n", "\n\n", 1)
+    assert fates(base, added, added, "") == [KEPT]
 
 
 def test_a_removed_file_that_is_back_in_other_words_is_not_kept() -> None:

@@ -57,6 +57,9 @@ def test_hunks_are_described_by_lines() -> None:
     assert marked.changes(mine[:1], "x") == ["@@ line 3 of x", "- a", "- b", "+ c"]
     assert marked.apart(mine, [Change(12, 12, ("q",), ())]) == 7
     assert marked.apart(mine, [Change(1, 1, ("q",) * 9, ())]) == 0
+    # Of what only adds, git names the line above: line 21 is between these.
+    assert marked.apart(mine, [Change(22, 22, ("q",), ())]) == 1
+    assert marked.apart(mine, [Change(21, 21, ("q",), ())]) == 0
     assert marked.apart(mine, []) == math.inf
     # What both sides changed alike is not near: it is the same.
     assert marked.apart(mine, [*mine, Change(40, 40, ("q",), ())]) == math.inf
@@ -65,11 +68,12 @@ def test_hunks_are_described_by_lines() -> None:
 
 def test_many_files_of_a_kind_in_a_directory_are_one_line() -> None:
     found = [(0.0, f"i18n/{name}.json", "3") for name in "abcdef"]
-    found += [(1.0, "src/a.ts", "3-5"), (2.0, "src/b.ts", "")]
+    found += [(1.0, "src/a.ts", "3-5"), (2.0, "src/b.ts", ""), (0.0, "src/c.ts", "9")]
     assert list(near_lines(found)) == [
         "i18n/: 6 files *.json, such as a.json",
         "src/a.ts: 1 line away from the fork's lines 3-5",
         "src/b.ts: 2 lines away from lines that the fork removed",
+        "src/c.ts: touches the fork's lines 9",
     ]
 
 

@@ -391,11 +391,27 @@ def _whole(change: Change, others: Sequence[Change], counts: Sequence[Counter[st
         keys = [line.strip() for line in changed]
         if keys and all(result[key] >= other[key] > base[key] for key in keys):
             return Account(change, Fate.SUPERSEDED, back=changed)
-    if all(other[line] > base[line] for line in added) and all(
-        other[line] < base[line] for line in removed
-    ):
+    if (added or removed) and _is_in_both(change, others, counts):
         return Account(change, Fate.ABSORBED)
     return Account(change, Fate.KEPT)
+
+
+def _is_in_both(change: Change, others: Sequence[Change], counts: Sequence[Counter[str]]) -> bool:
+    """Whether the other side made the same change, and the result has it once. Lines that say
+    little prove that only at the same place; blank ones prove nothing."""
+    base, mine, other, result = counts
+    added, removed = stripped_lines(change.added), stripped_lines(change.removed)
+    if not any(map(substantive, (*added, *removed))):
+        same = added, removed
+        near = (x for x in others if _touch(change, x))
+        if all((stripped_lines(x.added), stripped_lines(x.removed)) != same for x in near):
+            return False
+    once = not added or any(result[x] < mine[x] + other[x] - base[x] for x in added)
+    return (
+        once
+        and all(other[line] > base[line] for line in added)
+        and all(other[line] < base[line] for line in removed)
+    )
 
 
 def _one_for_two(

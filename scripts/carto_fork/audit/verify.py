@@ -449,6 +449,10 @@ def _mixed_units(
     differing = [path for path in paths if after.tree.get(path) != theirs.tree.get(path)]
     for rule in policy.units:
         if builds := foreign_in_unit(rule, own, differing, theirs.tree.keys()):
+            # What is the same as one of these is of that build, too, whoever added it.
+            same = {after.version(path) for path in builds} - {""}
+            copies = (path for path in differing if after.version(path) in same)
+            builds.update(path for path in copies if rule.matcher.match_file(path))
             count = counted(len(builds), "generated file")
             what = f"{count} not from upstream's build, such as {min(builds)}"
             found, both = tuple(sorted(builds)), (theirs.commit, after.commit)

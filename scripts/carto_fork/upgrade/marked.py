@@ -380,7 +380,12 @@ def apart(mine: Sequence[Change], theirs: Sequence[Change]) -> float:
     those that both have; infinite if one has none, as of what is not text."""
     every = [{(c.before, c.removed, c.added) for c in x} for x in (mine, theirs)]
     sides = [x - other for x, other in (every, every[::-1])]
-    spans = [(at, at + len(gone), n) for n, x in enumerate(sides) for at, gone, _ in x]
+    # Of what only adds, git names the line above.
+    spans = [
+        (at + (not gone), at + (len(gone) or 1), n)
+        for n, x in enumerate(sides)
+        for at, gone, _ in x
+    ]
     ends: dict[int, int] = {}
     between = []
     for start, end, side in sorted(spans):

@@ -422,7 +422,8 @@ def near_lines(found: Sequence[tuple[float, str, str]]) -> Iterator[str]:
         directory, suffix = kind = path.rpartition("/")[0], PurePosixPath(path).suffix
         what = f"the fork's lines {where}" if where else "lines that the fork removed"
         if kinds[kind] < _ALIKE or effects.of_file(path) is Effect.CODE:
-            yield f"{path}: {counted(int(lines), 'line')} away from {what}"
+            away = f"{counted(int(lines), 'line')} away from" if lines else "touches"
+            yield f"{path}: {away} {what}"
         elif kind not in said:
             said.add(kind)
             yield f"{directory}/: {kinds[kind]} files *{suffix}, such as {path.rpartition('/')[2]}"
