@@ -260,6 +260,13 @@ def test_outdated_files_are_updated_and_edited_files_are_kept(world: World) -> N
     world.git("fetch --quiet origin")
     check = world.run("fork.adopt --check")
     assert check.code == 4 and f"missing or out of date: {FILES.tasks}.\n" in check.err
+    world.git("tag -d v1.77.2-stable", repo=world.upstream)
+    project = world.git("show origin/carto/main:pyproject.toml").replace("1.75.2.1", "1.75.2")
+    push_as_colleague(world, {"pyproject.toml": f"{project}\n"})
+    world.git("fetch --quiet origin")
+    following = json.loads(world.run("next --json").out)
+    assert following["command"] == "invoke fork.adopt"
+    assert following["why"].startswith(f"{FILES.tasks} is not what the policy and this program say")
     done = world.run("fork.adopt")
     assert done.code == 0, done.err
     assert re.search(rf"{FILES.tasks} +behind, \+\d+ -\d+\n", done.out)

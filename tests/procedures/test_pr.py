@@ -49,10 +49,12 @@ def test_away_from_github_the_branch_is_published_and_its_way_named(world: World
     commit_in(world, world.origin, "refs/heads/carto/main", {"carto_fork.toml": elsewhere(world)})
     world.git("fetch --quiet origin")
     feature(world, "feat: x", "fix: y")
+    assert world.run("next").out.startswith("invoke branch.pr\n")
     done = world.run("branch.pr")
     assert done.code == 0, done.err
     assert on_origin(world) == world.git("rev-parse HEAD")
     command = done.out.rpartition("Next: ")[2]
+    assert world.run("next").out.startswith(command)
     assert world.paste(command).code == 0
     assert on_origin(world, "carto/main") == world.git("rev-parse HEAD")
 

@@ -410,6 +410,9 @@ def test_release_is_refused_if_nothing_is_new(world: World, github: GitHub) -> N
     )
 
 
+BUMP = "invoke branch.start --name version && invoke bump-version --tag v1.76.5 && invoke branch.pr"
+
+
 def test_release_is_refused_if_the_version_file_is_behind(world: World, github: GitHub) -> None:
     text = world.git(f"show {PRODUCTION}:pyproject.toml", repo=world.origin)
     older = text.replace('version = "1.76.5"', 'version = "1.75.0"')
@@ -418,8 +421,7 @@ def test_release_is_refused_if_the_version_file_is_behind(world: World, github: 
     assert said == message(
         "pyproject.toml: tool.poetry.version is 1.75.0 on carto/main, but the newest upstream "
         "release in it is v1.76.5.",
-        "on a branch from carto/main: `invoke bump-version --to 1.76.5`; merge that, then run "
-        "`invoke release` again.",
+        f"`{BUMP}`; merge that, then run `invoke release` again.",
     )
 
 
@@ -436,6 +438,29 @@ def test_release_is_refused_if_the_version_file_is_ahead(world: World, github: G
     assert "tool.poetry.version is 1.77.2 on carto/main" in said
     assert "which is older: the version is wrong, or a sync was merged without its history." in said
     assert "`invoke fork.heal --check`" in said
+
+
+def test_a_version_that_the_fork_bumped_itself_is_corrected_as_doctor_says(
+    world: World, github: GitHub
+) -> None:
+    """`next` does not lead to a release that is refused, but to what ends that."""
+    text = world.git(f"show {PRODUCTION}:pyproject.toml", repo=world.origin)
+    bumped = text.replace('version = "1.76.5"', 'version = "1.76.5+acme.1"')
+    commit_in(world, world.origin, PRODUCTION, {"pyproject.toml": f"{bumped}\n"})
+    world.git("fetch --quiet --prune origin")
+    said = refused(world, github)
+    assert said.endswith(f"Next: `{BUMP}`; merge that, then run `invoke release` again.\n")
+    assert world.run("next").out.splitlines()[0] == "invoke upgrade-carto --tag v1.77.2-stable"
+    world.git("tag -d v1.77.2-stable", repo=world.upstream)
+    assert world.run("next").out.splitlines()[0] == "invoke doctor"
+    findings = json.loads(world.run("doctor --check version --json").out)["findings"]
+    assert [finding["then"] for finding in findings] == [BUMP]
+    assert world.paste(BUMP).code == 0
+    assert world.call(["gh", "pr", "merge", "1", "-R", "CartoDB/litellm", "--merge"]).code == 0
+    world.git("fetch --quiet origin")
+    world.git("switch --quiet carto/main")
+    assert world.run("next").out.splitlines()[0] == "invoke release"
+    assert world.run("release").code == 0
 
 
 def test_release_is_refused_if_the_tag_exists_here_already(world: World, github: GitHub) -> None:

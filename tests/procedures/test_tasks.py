@@ -286,6 +286,14 @@ def test_status_asks_git_fewer_than_twenty_times(world: World) -> None:
         ),
         pytest.param(
             "--no-push",
+            STABLE,
+            3,
+            f"2 conflicts left in ../litellm.upstream-sync-{STABLE}",
+            f"invoke upgrade-carto --tag {STABLE} --no-push --no-tests",
+            id="paused without a push",
+        ),
+        pytest.param(
+            "--no-push",
             TAG,
             0,
             f"prepared in {WORK}",

@@ -299,6 +299,24 @@ def test_next_names_what_is_not_refused(world: World, state: str, first: str) ->
     assert done.code == 0, done.err
 
 
+def test_what_a_person_landed_directly_is_landed_once_production_is_taken_in(
+    world: World,
+) -> None:
+    """`next` says what the refusal said."""
+    state = "an upgrade that was published before a commit, without GitHub"
+    settle(world, state)
+    made = world.paste(STATES[state], UP=str(world.upstream), ORIGIN=str(world.origin))
+    assert made.code == 0, made.err
+    direct = f"invoke upgrade-carto --tag {TAG} --direct --no-tests"
+    refused = world.paste(direct)
+    assert (refused.code, f"then run `{direct}` again." in refused.err) == (1, True), refused.err
+    done = world.paste(asked(world))
+    assert done.code == 0, done.err
+    assert sorted(asked(world).split()) == sorted(direct.split())
+    done = world.paste(direct)
+    assert done.code == 0, done.err
+
+
 GONE = "v1.75.4-stable"
 TREE = f"../litellm.upstream-sync-{GONE}"
 CHOICES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -75,6 +76,14 @@ def taking_production(fork: Fork, branch: str, work: Path) -> str:
         return take
     place = quote(str(git.nearest(work, fork.path)))  # git reads it from there
     return f"{git.at(fork.path)} worktree add {place} {branch} && {take}"
+
+
+def on_a_branch(command: Callable[..., str], name: str, *lines: str) -> str:
+    """The command line that makes a change on a new branch and asks for its review.
+
+    command: makes the command line of a task on this fork from its name and options.
+    """
+    return " && ".join([command("branch.start", name=name), *lines, command("branch.pr")])
 
 
 def say_landing(s: Session, fork: Fork, branch: str, how: str = "") -> None:

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from ..adopt.copies import BRANCH, compare, is_needed, missing, waiting
+from ..adopt.copies import BRANCH, Copy, State, compare, is_needed, missing, waiting
 from ..audit import healing, inventory
-from ..fork import branches, detection, setup
+from ..fork import branches, detection, setup, version_files
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.tags import Tag, TagUse, newest
@@ -21,10 +21,10 @@ from ..run.errors import Failed, Refused
 from ..run.git import Refs
 from ..run.github import Hub, Pull
 from ..run.shell import Shell
-from ..run.text import counted, printable
+from ..run.text import counted, listed, printable
 from ..upgrade import begun
 from ..upgrade.begun import remembered
-from . import status
+from . import status, under_way
 from .status import InProgress, Status
 
 
@@ -102,6 +102,8 @@ class _Adviser:
         if self._facts.problems or status.is_marked(self._sh, fork):
             why = "Something does not fit together; this prints how to fix it."
             yield Advice(self._command("doctor"), why)
+        if fork.has_production:
+            yield from self._renewed()
         yield from self._unreleased()
         yield from self._draft()
         yield from self._rest()
@@ -149,37 +151,8 @@ class _Adviser:
     # --- What every task needs
 
     def _checkout(self) -> Iterator[Advice]:
-        """An operation of git that somebody has begun in the work tree."""
-        state = self._facts.here
-        if state is None:
-            return  # a bare repository
-        work = self._fork.repository.work
-        at = git.at(work)
-        branch = state.branch.removeprefix("refs/heads/")
-        count = len(state.unmerged)
-        under_way = branches.operation(self._fork.repository.directory)
-        if under_way in ("rebase", "cherry-pick", "revert"):
-            rebased = branches.rebased_branch(self._sh, work).removeprefix("refs/heads/")
-            of = f"of {printable(rebased)} " if rebased else ""
-            what = f"A {under_way} {of}is in progress here"
-            if count:
-                why = f"{what}, with {counted(count, 'conflict')}: resolve, `git add`, then "
-                yield Advice(f"{at} status", f"{why}--continue.")
-            yield Advice(f"{at} {under_way} --continue", f"{what}.")
-        if under_way == "bisect":
-            yield Advice(f"{at} bisect reset", "A bisect is in progress here.")
-        if state.merging and not self._fork.policy.branches.tag_of(branch):
-            if count and (merge := begun.for_a_person(self._sh, self._fork, work)):
-                yield Advice(merge.line, merge.why)
-            if count:
-                why = f"A merge is in progress here, with {counted(count, 'conflict')}; this "
-                why += "resolves what can be decided and lists the rest."
-                yield Advice(self._command("resolve-conflicts"), why)
-            yield Advice(f"{at} commit", "A merge is in progress here, and no conflict is left.")
-        detached = not branch and state.head != git.NULL
-        if detached and (lost := branches.stray_of(self._sh, work, state.head)):
-            why = f"HEAD is detached, and {lost.described}."
-            yield Advice(self._command("branch.recover"), why)
+        found = under_way.ways_out(self._sh, self._fork, self._facts.here, self._command)
+        yield from (Advice(*way) for way in found)
 
     def _foundations(self) -> Iterator[Advice]:
         """A policy, the remotes, the whole history."""
@@ -280,9 +253,20 @@ class _Adviser:
     def _adopted(self) -> bool:
         """Whether the production branch has every file that `fork.adopt` writes."""
         with suppress(Refused):
-            copies = compare(self._fork.policy, self._read, draft=self._fork.draft)
-            return not any(copy.due for copy in copies)
+            return not any(copy.due for copy in self._copies)
         return False
+
+    @cached_property
+    def _copies(self) -> list[Copy]:
+        return compare(self._fork.policy, self._read, draft=self._fork.draft)
+
+    def _renewed(self) -> Iterator[Advice]:
+        """What brings files that `fork.adopt` wrote up to the policy as it is now."""
+        with suppress(Refused):
+            if old := [copy.path for copy in self._copies if copy.state is State.BEHIND]:
+                why = f"{listed(old)} {'is' if len(old) == 1 else 'are'} not what the policy and "
+                why += "this program say now; this renews what it wrote."
+                yield Advice(self._command("fork.adopt", requirement=self._source), why)
 
     def _read(self, path: str) -> str | None:
         """A file of the production branch."""
@@ -295,7 +279,7 @@ class _Adviser:
         """
         tag = upgrade.tag
         options = remembered(self._fork, tag)
-        asked = options.words() | {"no_push": False}
+        asked = options.words()
         again = self._command("upgrade-carto", tag=tag, **asked)
         place = git.nearest(self._fork.place_for(upgrade.branch))
         then = f"then run `{again}`."
@@ -343,7 +327,7 @@ class _Adviser:
                 yield from self._heal("")
         yield from self._taking_in(upgrade)
         why = f"{self._merged(branch).why} Elsewhere, {_NEVER_SQUASHED}."
-        words = {**asked, "direct": True, "no_pr": False}
+        words = {**asked, "direct": True, "no_pr": False, "no_push": False}
         yield Advice(self._command("upgrade-carto", tag=upgrade.tag, **words), why)
 
     def _taking_in(self, upgrade: InProgress) -> Iterator[Advice]:
@@ -437,16 +421,21 @@ class _Adviser:
         passing = BRANCH.fullmatch(branch) or healing.BRANCH.fullmatch(branch)
         if not local or branch in (branches.production, branches.mirror) or passing:
             return
-        if branches.tag_of(branch) or not self._hub or not fork.has_production:
+        if branches.tag_of(branch) or not fork.has_production:
+            return
+        if self._hosted and not self._hub:  # `branch.pr` needs gh
             return
         ahead = git.count(self._sh, fork.path, local, fork.production_commit)
-        pull = self._pull(self._hub, branch) if ahead else None
-        if ahead and pull is None:
+        published = fork.refs.commits.get(fork.tracking(self._origin, branch)) == local
+        pull = self._pull(self._hub, branch) if ahead and self._hub else None
+        if ahead and published and not self._hosted:
+            yield self._merged(branch)
+        elif ahead and pull is None:
             commits = counted(ahead, "commit")
             why = f"{printable(branch)} has {commits} that {self._production} lacks; this "
             why += "publishes it and asks for a review."
             yield Advice(self._command("branch.pr"), why)
-        elif pull and pull.state == "OPEN":
+        elif self._hub and pull and pull.state == "OPEN":
             if pull.commit != local:
                 why = f"Pull request {pull.number} differs from {printable(branch)} here."
                 yield Advice(self._command("branch.pr"), why)
@@ -459,12 +448,20 @@ class _Adviser:
         names = [*self._fork.refs.tags(), *(self._remote.tags() if self._remote else ())]
         return newest(names, self._fork.policy.tags, TagUse.OWN)
 
+    @cached_property
+    def _releases(self) -> bool:
+        """Whether the fork makes releases, and `release` takes the version that production
+        states. An upgrade sets another one right, and so does what `doctor` prints."""
+        facts = self._facts
+        if not self._fork.policy.releases or facts.problems or not facts.contained:
+            return False
+        release = facts.contained.release
+        return all(version_files.same(stated, release) for stated in facts.version.values())
+
     def _release(self) -> Iterator[Advice]:
         """A release, if the newest upstream release merged is not released yet."""
         contained, own = self._facts.contained, self._own_release
-        if not self._fork.policy.releases or not contained:
-            return
-        if own is None or own.version < contained.version:
+        if contained and self._releases and (own is None or own.version < contained.version):
             last = f"the newest release is {own.name}" if own else "nothing was released yet"
             why = f"{self._production} contains {contained.name}, and {last}."
             yield Advice(self._command("release"), why)
@@ -494,7 +491,7 @@ class _Adviser:
     def _unreleased(self) -> Iterator[Advice]:
         """A release, if the production branch has commits that its newest release lacks."""
         fork, own = self._fork, self._own_release
-        if not own or not fork.policy.releases:
+        if not own or not self._releases:
             return
         commit = fork.refs.tag(own.name) or (self._remote.tag(own.name) if self._remote else "")
         if not git.has_object(self._sh, fork.path, commit):

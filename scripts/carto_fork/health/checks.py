@@ -17,7 +17,7 @@ from typing import Any
 
 from ..audit import inventory
 from ..audit.inventory import Ground
-from ..fork import releases, tags
+from ..fork import branches, releases, tags
 from ..fork.fork import Fork
 from ..fork.tags import Tag
 from ..run import git, github
@@ -126,9 +126,7 @@ class Patient:
 
     def on_a_branch(self, name: str, *lines: str) -> str:
         """Command lines that make a change on a new branch and open its pull request."""
-        return " && ".join(
-            [self.command("branch.start", name=name), *lines, self.command("branch.pr")]
-        )
+        return branches.on_a_branch(self.command, name, *lines)
 
     # --- This machine
 

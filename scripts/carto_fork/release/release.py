@@ -11,7 +11,7 @@ from typing import Any
 
 from ..ci import notify
 from ..fork import records, releases, tags, version_files
-from ..fork.branches import fetch_tag
+from ..fork.branches import fetch_tag, on_a_branch
 from ..fork.fork import Fork, require_remotes, require_whole_history
 from ..fork.policy import Releases
 from ..fork.records import Drop
@@ -325,11 +325,12 @@ def _require_version(
                 f"{file.path}: {key} is {version} on {production}, but the newest upstream release "
                 f"in it is {upstream.name}"
             )
-            bump = command("bump-version", to=upstream.release)
-            fix = f"on a branch from {production}: `{bump}`; merge that, then run the same command"
+            bump = on_a_branch(command, "version", command("bump-version", tag=upstream.name))
+            then = f"`{bump}`; merge that, then run the same command again."
             if version_files.number(version) > upstream.version:
-                then = "`fork.heal --check` looks for lost history; if it finds none, "
-                then += f"{fix} again."
+                if not version_files.counts_on(version, upstream.release):
+                    looks = "`fork.heal --check` looks for lost history; if it finds none: "
+                    then = f"{looks}{then}"
                 origin, why = fork.policy.remotes.origin, version_files.why_differs
                 hosted = github.slug_of(origin.url) is not None
                 pulls = github.pulls(sh, fork.hub(origin), base=production) if hosted else ()
@@ -339,7 +340,7 @@ def _require_version(
                 raise Refused(
                     f"{problem}, which is older: {why(version, upstream.release)}.", then=then
                 )
-            raise Refused(f"{problem}.", then=f"{fix} again.")
+            raise Refused(f"{problem}.", then=then)
 
 
 BUMPS = ("auto", "patch", "minor", "major")

@@ -96,6 +96,8 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
                 else:
                     done = len(chosen(procedure, ready.plan))
                     s.run(steps.CONCLUDE, ready.plan, held, work, before=done)
+    if held and not options.push:  # all but the push is done, so what comes next publishes it
+        begun.remember(fork, release.tag.name, replace(options, push=True))
     return ready, work
 
 
@@ -109,10 +111,14 @@ def _prepared(
     fork = recovery.put_in_order(s, fork, held, sync, release.commit)
     if held:
         _require_what_was_seen(s, fork, release)
+    # The automation asks for the pull request itself: nobody typed --no-pr.
+    asked = replace(options, request=options.request or leave, automatic=leave)
+    landing = options.direct and release.pushed
+    if held and landing and not github.slug_of(fork.policy.remotes.origin.url):
+        # A person wants it landed, even if production's new commits have to be taken in first.
+        begun.remember(fork, release.tag.name, asked)
     ready = plan.prepare(s.sh, fork, release, options)
     if held:
-        # The automation asks for the pull request itself: nobody typed --no-pr.
-        asked = replace(options, request=options.request or leave, automatic=leave)
         begun.remember(fork, release.tag.name, asked)
     work = Work(
         s,

@@ -1,0 +1,50 @@
+"""An operation of git that somebody has begun in a checkout, and how to end it. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..fork import branches
+from ..fork.fork import Fork
+from ..run import git
+from ..run.shell import Shell
+from ..run.text import counted, printable
+from ..upgrade import begun
+
+
+def ways_out(
+    sh: Shell, fork: Fork, state: git.WorkState | None, command: Callable[..., str]
+) -> Iterator[tuple[str, str]]:
+    """The command lines that end what is in progress, each with why to type it.
+
+    state: of the work tree given by `--repo`; None in a bare repository.
+    command: makes the command line of a task on this fork from its name and options.
+    """
+    if state is None:
+        return
+    work = fork.repository.work
+    at = git.at(work)
+    branch = state.branch.removeprefix("refs/heads/")
+    count = len(state.unmerged)
+    operation = branches.operation(fork.repository.directory)
+    if operation in ("rebase", "cherry-pick", "revert"):
+        rebased = branches.rebased_branch(sh, work).removeprefix("refs/heads/")
+        of = f"of {printable(rebased)} " if rebased else ""
+        what = f"A {operation} {of}is in progress here"
+        if count:
+            why = f"{what}, with {counted(count, 'conflict')}: resolve, `git add`, then "
+            yield f"{at} status", f"{why}--continue."
+        yield f"{at} {operation} --continue", f"{what}."
+    if operation == "bisect":
+        yield f"{at} bisect reset", "A bisect is in progress here."
+    if state.merging and not fork.policy.branches.tag_of(branch):
+        if count and (merge := begun.for_a_person(sh, fork, work)):
+            yield merge.line, merge.why
+        if count:
+            why = f"A merge is in progress here, with {counted(count, 'conflict')}; this "
+            why += "resolves what can be decided and lists the rest."
+            yield command("resolve-conflicts"), why
+        yield f"{at} commit", "A merge is in progress here, and no conflict is left."
+    detached = not branch and state.head != git.NULL
+    if detached and (lost := branches.stray_of(sh, work, state.head)):
+        yield command("branch.recover"), f"HEAD is detached, and {lost.described}."
