@@ -1691,18 +1691,77 @@ def test_verify_passes_a_sync_that_landed_as_a_merge(merged: World) -> None:
     assert merged.run(f"verify --landed {TAG}").out.endswith(done.out)
 
 
-def test_verify_reports_what_a_landed_sync_lost(published: World) -> None:
-    text = published.git(f"show {SYNC}:{ROUTER}") + "\n"
-    land(published, TAG, {ROUTER: text.replace(AFFINITY, "")})
-    done = published.run(f"verify --landed {TAG} --json")
-    said = message(
-        f"the sync to {TAG} is not right:\n  lost: 1 fork change in {ROUTER}",
-        "restore what is missing, on a branch for it: invoke branch.start --name missing-changes",
-        title="Check failed",
-    )
+TO_RESTORE = (
+    "restore what is missing, on a branch for it: invoke branch.start --name missing-changes; or "
+    f"drop it there: invoke verify --tag {TAG} --drop PATH --reason WHY; merge that, then run "
+    "`invoke {again}` again."
+)
+
+
+def lossy(world: World) -> dict[str, str]:
+    """The sync branch's router and responses, each without a change of one side."""
+    texts = ((path, world.git(f"show {SYNC}:{path}") + "\n") for path in (ROUTER, MAIN))
+    gone = {ROUTER: AFFINITY, MAIN: STORE}
+    assert all(gone[path] in world.git(f"show {SYNC}:{path}") + "\n" for path in gone)
+    return {path: text.replace(gone[path], "") for path, text in texts}
+
+
+@pytest.mark.parametrize("how", ["merged", "forwarded", "squashed"])
+def test_what_a_landed_sync_lost_is_lost_until_it_is_restored_or_dropped(
+    published: World, how: str
+) -> None:
+    """Whatever it looks like to git: also once its history is healed."""
+    files, whole = lossy(published), published.git(f"show {SYNC}:{ROUTER}") + "\n"
+    if how == "forwarded":
+        sides = ["refs/heads/carto/main", published.git(f"rev-parse {TAG}^0")]
+        tree = f"refs/heads/{SYNC}"
+        commit_in(published, published.origin, sides[0], files, *sides, tree=tree)
+    else:
+        land(published, TAG, files, squash=how == "squashed")
+    upstream_moves_on(published)
+    landed = f"verify --landed {TAG}"
+    done = published.run(f"{landed} --json")
+    lost = f"lost: 1 fork change in {ROUTER}\n  lost: 1 upstream change in {MAIN}"
+    fix = TO_RESTORE.format(again=f"{landed} --json")
+    if how == "squashed":
+        said = f"{lost}\nNothing was changed.\nNext: invoke fork.heal; then {fix}\n"
+        assert done.err.endswith(said)
+        healed = published.run("fork.heal --direct")
+        assert healed.code == 0
+        for side, path in (("fork", ROUTER), ("upstream", MAIN)):
+            assert re.search(rf"^  {side} +{path}:", healed.out, re.M)
+        done = published.run(f"{landed} --json")
+    what = f"the sync to {TAG} is not right:\n  {lost}"
+    assert done.err.endswith(message(what, fix, title="Check failed"))
     assert done.code == 4
-    assert done.err.endswith(said)
-    assert [entry["path"] for entry in json.loads(done.out)["lost"]] == [ROUTER]
+    assert {entry["path"] for entry in json.loads(done.out)["lost"]} == {ROUTER, MAIN}
+
+    assert published.run("branch.start --name missing-changes").code == 0
+    drop = f"verify --tag {TAG} --drop {MAIN} --reason 'the answer is stored elsewhere'"
+    assert published.run(drop).code == 0
+    (published.fork / ROUTER).write_text(whole)
+    published.git("commit --quiet --all -m 'fix: the affinity is back'")
+    assert published.run(landed).code == 4  # not before that has landed, too
+    published.git("push --quiet --no-verify origin HEAD:carto/main")
+    done = published.run(landed)
+    assert (done.code, done.err) == (0, "")
+    # What the fork does later is no loss of the sync, and neither is what a newer release does.
+    push_as_colleague(published, {ROUTER: whole.replace("import zlib\n", "")})
+    assert published.run(landed).code == 0
+    sides = ["origin/carto/main", STABLE]
+    commit_in(published, published.fork, "refs/heads/next", {}, *sides, tree=STABLE)
+    published.git("push --quiet --no-verify origin next:carto/main")
+    assert published.run(landed).code == 0
+
+
+def test_what_a_branch_that_was_forwarded_lost_after_its_merge_is_lost(prepared: World) -> None:
+    text = (prepared.work(TAG) / ROUTER).read_text()
+    changed(prepared, {ROUTER: (AFFINITY, "")})
+    prepared.git(f"push --quiet --no-verify origin {SYNC}:carto/main")
+    done = prepared.run(f"verify --landed {TAG}")
+    assert f"lost: 1 fork change in {ROUTER}" in done.err
+    push_as_colleague(prepared, {ROUTER: text})
+    assert prepared.run(f"verify --landed {TAG}").code == 0
 
 
 def test_verify_reports_a_sync_that_landed_squashed(squashed: World) -> None:
@@ -1718,10 +1777,11 @@ def test_verify_reports_a_sync_that_landed_squashed(squashed: World) -> None:
         "invoke fork.heal",
         title="Check failed",
     )
-    assert (done.err, done.code) == (said, 4)
+    assert (done.err.endswith(said), done.code) == (True, 4)
     data = json.loads(done.out)
     found = {"check": "landed", "what": what, "path": "", "certain": True}
-    assert (data["passed"], data["findings"]) == (False, [found])
+    assert (data["passed"], data["findings"][0], data["lost"]) == (False, found, [])
+    assert not any(finding["certain"] for finding in data["findings"][1:])
     assert data["healed"] == {"sync": sync, "parent": squashed.git(f"rev-parse {TAG}^0")}
     assert everything(squashed) == before
 

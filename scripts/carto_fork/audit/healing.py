@@ -21,7 +21,7 @@ from ..run.errors import CheckFailed, Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
 from ..run.text import counted, file_word, listed, printable
-from . import inventory, ledger, review
+from . import inventory, landing, ledger, review
 from .ledger import Entry
 
 HEALS = Condition("with `--heal`, if the ancestry of an earlier sync is lost")
@@ -53,8 +53,8 @@ class Healing:
 
     branch: where the healing is prepared. before, after: how many conflicts upstream's newest
         commit makes without and with it.
-    left_out: upstream's changes that the sync left out of files that the fork also changes.
-        Recording the ancestry does not bring them back, and no later merge would.
+    left_out: the fork's changes that the sync lost, and upstream's in files that the fork also
+        changes. Recording the ancestry does not bring them back, and no later merge would.
     """
 
     lost: Lost
@@ -92,21 +92,27 @@ def find(sh: Shell, fork: Fork, upstream: str) -> Healing | None:
 
 
 def left_out(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> list[Entry]:
-    """Upstream's changes that a sync lost in the fork's files and that nobody has brought back or
-    dropped on purpose since.
+    """The fork's changes that a sync lost, and upstream's that it lost in the fork's files, which
+    nobody has brought back or dropped on purpose since.
 
     upstream: the commit to merge next.
     """
     own = authorship.of_fork(sh, fork, production, upstream)
     drops = records.read_drops(git.show(sh, fork.path, production, records.DROPS_FILE))
-    before = f"{lost.sync.name}^"
-    account = ledger.read(sh, fork.path, before, lost.parent, production, own, fork.policy, drops)
+    before = next((x.before for commit, x in own.squashed.items() if commit == lost.sync), "")
+    ours = before or f"{lost.sync.name}^"
+    then, now = (
+        ledger.read(sh, fork.path, ours, lost.parent, result, own, fork.policy, drops)
+        for result in (lost.sync.name, production)
+    )
     return [
         entry
-        for entry in account.lost
-        if entry.side is Side.UPSTREAM
-        and entry.path not in lost.hidden
-        and not own.behind((*entry.account.missing, *entry.account.back))
+        for entry in landing.still_lost(then, now)
+        if entry.side is Side.FORK
+        or (
+            entry.path not in lost.hidden
+            and not own.behind((*entry.account.missing, *entry.account.back))
+        )
     ]
 
 

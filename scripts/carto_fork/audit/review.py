@@ -26,7 +26,7 @@ from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import counted, listed, printable
-from . import verify
+from . import landing, verify
 from .fates import Fate
 from .findings import FEATURE
 from .ledger import Entry
@@ -78,7 +78,7 @@ def verify_merge(
         fork = branches.caught_up(s, s.open_fork())
         release = releases.here(fork, landed)
         with s.console.working("verify"):
-            checked = verify.of_landed(s.sh, fork, release)
+            checked = landing.of(s.sh, fork, release)
         name, what = release.name, f"the sync to {release.name}"
         fix = _how_to_fix_landed(s, fork, checked, name)
     else:
@@ -164,16 +164,25 @@ def require_passed(
 
 def _how_to_fix_landed(s: Session, fork: Fork, checked: Verification, tag: str) -> str:
     sync = fork.policy.branches.sync_for(tag)
-    if checked.healed:
-        return s.command("fork.heal")
+    heal = s.command("fork.heal")
+    if checked.healed and not checked.result:
+        return heal
     if reverted := reverted_sync(s.sh, fork, fork.production_commit):
         return f"{reverted.undone(fork)}, publish that, then run the same command again."
     if not checked.result and sync in fork.published:
         return f"merge {sync}, which is already pushed, with a merge commit; never squash it."
     if not checked.result:
         return f"merge it first: {s.command('upgrade-carto', tag=tag)}"
+    lost = bool(checked.account and checked.account.lost)
+    unhealed = any(finding.check == landing.LANDED for finding in checked.wrong)
+    if unhealed and not lost and len(checked.wrong) == 1:
+        return heal
     branch = s.command("branch.start", name="missing-changes")
-    return f"restore what is missing, on a branch for it: {branch}"
+    drop = s.command("verify", tag=tag, drop="PATH", reason="WHY")
+    ways = f"{branch}; or drop it there: {drop}" if lost else branch
+    restore = f"restore what is missing, on a branch for it: {ways}; merge that, then run the same"
+    first = f"{heal}; then " if unhealed else ""
+    return f"{first}{restore} command again."
 
 
 def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> None:
@@ -281,11 +290,13 @@ def _last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
             then="name the work tree of the upgrade with --repo, or the release with --tag.",
         )
     theirs = git.commit_of(sh, work, f"refs/tags/{name}")
-    _, ours = git.merge_of(sh, work, theirs, "HEAD")
-    if not ours:
-        raise Refused(f"this branch has no merge of {name}.", then="see `status`.")
-    head = git.commit_of(sh, work, "HEAD")
-    return theirs, newer_side(sh, work, ours, theirs, head, fork.production_commit)
+    head, production = git.commit_of(sh, work, "HEAD"), fork.production_commit
+    _, ours = git.merge_of(sh, work, theirs, head)
+    if ours and not (production and git.is_ancestor(sh, work, theirs, production)):
+        return theirs, newer_side(sh, work, ours, theirs, head, production)
+    if landed := landing.find(sh, fork, name, theirs, head):
+        return theirs, landed.ours
+    raise Refused(f"this branch has no merge of {name}.", then="see `status`.")
 
 
 # --- Kept for later -------------------------------------------------------------------------------

@@ -11,13 +11,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..fork import generated, records, releases, tags, version_files
+from ..fork import generated, records, tags, version_files
 from ..fork.fork import Fork
 from ..fork.patterns import globs
 from ..fork.policy import CODE_OWNERS, POLICY_FILE, Policy, Side
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, earlier, renames, syncs
-from ..merge.commits import reverted_sync
 from ..merge.hunks import Commit, Customisations
 from ..merge.resolve import foreign_in_unit
 from ..run import git
@@ -108,32 +107,6 @@ def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
         *other_versions(sh, work, state.head, tag, fork.policy),
     ]
     return of_merge(sh, fork, work, ours, theirs, state.head, more)
-
-
-def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
-    """The checks of a sync that has landed on the production branch: is it a merge of the tag?"""
-    repo, production = fork.path, fork.production_commit
-    merged = releases.merged(sh, fork, production, fork.refs).get(tag.name)
-    theirs = merged or git.commit_of(sh, repo, f"refs/tags/{tag.name}")
-    if not git.is_ancestor(sh, repo, theirs, production):
-        lost = authorship.lost_of_fork(sh, fork, production, theirs)
-        # A squash brought at least the release if it contains it, or what precedes it directly.
-        if lost and (
-            git.is_ancestor(sh, repo, theirs, lost.parent)
-            or git.count(sh, repo, theirs, lost.parent) == 0
-        ):
-            how = "ends upstream commits in copies" if lost.copies else "has one parent only"
-            what = f"{tag.name} landed without its history: {described(lost.sync)} {how}"
-        else:
-            what = f"{tag.name} is not in {fork.policy.branches.production}"
-        return Verification((Finding("landed", what),), healed=lost)
-    gone = reverted_sync(sh, fork, production)
-    taken = []
-    if gone and gone.release.name == tag.name:
-        taken = [Finding("landed", f"{gone.said}; to undo: {gone.undone(fork)}")]
-    landing = git.first_with(sh, repo, theirs, production)
-    before = git.commit_of(sh, repo, f"{landing}^1")
-    return of_merge(sh, fork, repo, before, theirs, landing, taken)
 
 
 def described(commit: Commit) -> str:

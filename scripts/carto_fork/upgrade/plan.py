@@ -184,9 +184,10 @@ def _lost_ancestry(
     healing.require_provable(fork, lost)
     note = ""
     if gone := healing.left_out(sh, fork, target.base, target.commit, lost):
-        files = len({entry.path for entry in gone})
+        files, sides = len({e.path for e in gone}), {e.side.value for e in gone}
+        whose = f"{sides.pop()} change" if len(sides) == 1 else "change"
         note = (
-            f"the squashed sync lost {counted(len(gone), 'upstream change')} in "
+            f"the squashed sync lost {counted(len(gone), whose)} in "
             f"{counted(files, 'file')}, and healing does not restore that."
         )
     if not options.heal:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..audit import forecast, review, verify
+from ..audit import forecast, landing, review, verify
 from ..audit.verify import Verification
 from ..fork import releases, tags
 from ..fork.fork import Fork
@@ -276,11 +276,8 @@ def _of_tag(s: Session, fork: Fork, name: str) -> tuple[Merge, Path]:
     commits_ = fork.refs.commits
     if head := commits_.get(_sync_ref(fork, tag.name)) or commits_.get(origin):
         return _of_sync(Sync(Work(s, fork, tag, theirs), fork, head), fork), place
-    production = fork.production_commit
-    if production and git.is_ancestor(s.sh, fork.path, theirs, production):
-        landed = git.first_with(s.sh, fork.path, theirs, production)
-        before = git.commit_of(s.sh, fork.path, f"{landed}^1")
-        return of_merge(s.sh, fork, before, theirs, landed), place
+    if fork.production_commit and (landed := landing.of(s.sh, fork, tag)).result:
+        return of_merge(s.sh, fork, landed.ours, landed.theirs, landed.result, landed), place
     raise Refused(
         f"no branch here holds a merge of {tag.name}.", then=s.command("forecast", tag=tag.name)
     )
