@@ -70,6 +70,20 @@ def test_every_command_inside_a_sentence_is_one(document: Callable[[Policy], str
         assert [parsed.name for parsed in parser.parse_argv(words)] == words[:1]
 
 
+def test_what_a_document_types_for_gh_names_the_repository() -> None:
+    """A reader may stand in another one: the sandbox is in a checkout of this project."""
+    needs = re.compile(r"\bgh (?:pr|run|workflow|secret|variable|label|release|issue) [^`\n]*")
+    unnamed = [
+        f"{path.name}: {line[0]}"
+        for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
+        for line in needs.finditer(
+            re.sub(r"(?<=\S)\n(?=\S)", " ", path.read_text(encoding="utf-8"))
+        )
+        if " -R " not in line[0]
+    ]
+    assert not unnamed
+
+
 def test_every_exit_code_is_documented() -> None:
     text = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     assert all(re.search(rf"^\| {int(code)} \|", text, re.MULTILINE) for code in ExitCode)

@@ -18,6 +18,7 @@ from ..fork.session import Session
 from ..fork.tags import TagUse
 from ..merge import authorship, conflicts, syncs
 from ..merge.commits import reverted_sync
+from ..merge.hunks import Customisations
 from ..merge.syncs import newer_side
 from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage
@@ -193,11 +194,8 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
         )
         what = f"{verify.described(sync)} brings upstream's work {how}"
         yield Finding("squashed sync", what)
-    accounted = {*read.copies, *(commit.name for commit in squashed)}
-    for commit in own:
-        parsed = tags.conventional(commit.subject)
-        if len(commit.parents) < 2 and commit.name not in accounted and not parsed:
-            yield Finding("subject", f"{commit.short} is not a conventional commit")
+    for commit in _unconventional(own, read):
+        yield Finding("subject", f"{commit.short} is not a conventional commit")
     stable_ones = upstream.stable.keys()
     syncs = [commit for commit in others if not stable_ones.isdisjoint(commit.parents[1:])]
     losses = list(_losses(sh, fork, upstream, each, syncs))
@@ -208,6 +206,33 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     for path, _ in conflicts.markers_left(sh, repo, [each.base, *stable], each.head):
         if path not in reported:
             yield Finding("markers", f"{printable(path)} contains conflict markers", path)
+
+
+def unconventional(sh: Shell, fork: Fork, base: str, head: str) -> list[_Commit]:
+    """The fork's commits in one history but not in another, newest first, whose subjects are not
+    conventional; as far as this clone knows."""
+    known = ((name, tags.classify(name, fork.policy.tags)) for name in fork.refs.tags())
+    upstream = [
+        fork.refs.tag(name) for name, tag in known if tag and tag.scheme.use is not TagUse.OWN
+    ]
+    own = _own(sh, fork.path, head, [base, *fork.upstream_tips, *upstream])
+    if not fork.upstream_tips or not _unconventional(own):
+        return _unconventional(own)
+    return _unconventional(own, authorship.of_fork(sh, fork, head, *fork.upstream_tips))
+
+
+def _unconventional(own: Iterable[_Commit], read: Customisations | None = None) -> list[_Commit]:
+    """Those commits whose subjects are not conventional, but for merges and for upstream's work.
+
+    read: what is known about whose work it is.
+    """
+    others = {*read.copies, *read.squashed} if read else set()
+    return [
+        commit
+        for commit in own
+        if len(commit.parents) < 2 and commit.name not in others
+        if not tags.conventional(commit.subject)
+    ]
 
 
 _WORKFLOWS = ".github/workflows/"

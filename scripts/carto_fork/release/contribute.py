@@ -9,6 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from ..audit import guard
 from ..fork import branches, releases
 from ..fork.fork import Fork, require_remotes
 from ..fork.policy import POLICY_FILE, load_policy
@@ -127,6 +128,8 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
         existing = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
         body = ""
         if existing is None:
+            if base == fork.policy.branches.production and not draft:
+                _require_conventional(s, fork, work, onto, head)
             title, body = _words(s, fork, title, body_file, f"{onto}..refs/heads/{head}", base)
         if state.dirty:
             s.console.say(
@@ -203,6 +206,34 @@ def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
         again = s.command("upgrade-carto", tag=tag)
         raise Refused(f"{head} is a sync branch, which `{again}` publishes.", then=again)
     return head
+
+
+def _require_conventional(s: Session, fork: Fork, work: Path, onto: str, head: str) -> None:
+    """Raises Refused if a branch has commits whose subjects `ci.guard` stops.
+
+    onto: the production branch's commit.
+    """
+    odd = guard.unconventional(s.sh, fork, onto, f"refs/heads/{head}")
+    if not odd:
+        return
+    origin, at, newest = fork.policy.remotes.origin, git.at(work), odd[0]
+    what = listed([one.short for one in odd])
+    verb = "is not a conventional commit" if len(odd) == 1 else "are not conventional commits"
+    then = f"{at} rebase --interactive {git.commit_of(s.sh, work, f'{odd[-1].name}^')[:10]}"
+    then += ", with `reword` in place of `pick`"
+    if newest.name == git.commit_of(s.sh, work, "HEAD") and len(odd) == 1:
+        then = f"{at} commit --amend --only"
+        if git.ask(s.sh, work, "log -1 --format=%b {commit}", "body", commit="HEAD").line:
+            then += f", with a subject such as {quote(f'fix: {newest.subject}')}"
+        else:
+            then += f" -m {quote(printable(f'fix: {newest.subject}'))}, with the type that fits"
+    published = fork.tracking(origin, head)
+    if published in fork.refs.objects and git.is_ancestor(s.sh, work, odd[-1].name, published):
+        then += f"; {at} push --force-with-lease {origin.name} {head}"
+    raise Refused(
+        f"{what} {verb}; {guard.CHECK} lets only those into {fork.policy.branches.production}.",
+        then=f"{then}; then run the same command again.",
+    )
 
 
 def _words(
