@@ -103,7 +103,8 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         f"To replace them: invoke {ADOPT} "
         f"{' '.join(f'--replace {path}' for path in THEIRS[:3])}\n"
         f"Done: origin has {name}.\n"
-        f"Next: open a pull request from {name} to carto/main.\n"
+        f"Next: open a pull request from {name} to carto/main:\n"
+        f"  https://github.com/CartoDB/litellm/compare/carto/main...{name}?expand=1\n"
     )
     assert world.checkout() == before
     after = world.refs(world.origin)

@@ -1437,8 +1437,9 @@ def test_heal_publishes_a_branch_that_changes_no_file(squashed: World) -> None:
     assert done.out.startswith(cost(squashed, sync))
     assert done.out.endswith(
         f"Done: {branch} is on origin.\n"
-        f"Next: open a pull request from {branch} to carto/main; merge it with a\n"
-        "  merge commit, never squashed.\n"
+        "Have it reviewed; merge it with a merge commit, never squash it.\n"
+        f"Next: open a pull request from {branch} to carto/main:\n"
+        f"  https://github.com/CartoDB/litellm/compare/carto/main...{branch}?expand=1\n"
     )
     after = squashed.refs(squashed.origin)
     healed = after.pop(f"refs/heads/{branch}")

@@ -254,9 +254,11 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
         "invoke fork.heal",
         f"{why} This records the ancestry that was lost.",
     )
-    assert follow(world).code == 0
+    healed = follow(world)
+    assert healed.code == 0
     command, _ = following(world)
     assert command.startswith(f"gh pr create {FORK} --base carto/main --head heal/")
+    assert healed.out.endswith(f"\nNext: {command}\n")
     assert follow(world).code == 0
     assert following(world)[0] == f"gh pr view 2 {FORK}"
     assert world.call(f"gh pr merge 2 {FORK} --merge".split()).code == 0

@@ -280,6 +280,4 @@ def _show_healed(s: Session, healing: Healing, fork: Fork, *, direct: bool, push
         console.say(f"Done: {production} has the ancestry again.", "green")
     else:
         console.say(f"Done: {healing.branch} is on {fork.policy.remotes.origin.name}.", "green")
-        branches.say_landing(
-            s, fork, healing.branch, "merge it with a merge commit, never squashed"
-        )
+        branches.say_landing(s, fork, healing.branch, branches.NEVER_SQUASHED)

@@ -13,7 +13,7 @@ from ..run import git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
-from ..run.text import counted, listed
+from ..run.text import counted, listed, printable
 from . import releases
 from .fork import Fork, require_remotes
 from .session import Session
@@ -24,6 +24,8 @@ DIRECT = Condition("with `--direct`, without `--no-push`")
 DIRECT_ELSEWHERE = Condition("with `--direct`, if it is not checked out")
 DIRECT_CHECKED_OUT = Condition("with `--direct`, if it is checked out")
 TIDIES = Condition("without `--no-push`")
+
+NEVER_SQUASHED = "merge it with a merge commit, never squash it"
 
 
 def fetch(
@@ -86,15 +88,32 @@ def on_a_branch(command: Callable[..., str], name: str, *lines: str) -> str:
     return " && ".join([command("branch.start", name=name), *lines, command("branch.pr")])
 
 
+def requesting(sh: Shell, fork: Fork, branch: str, ref: str, how: str = "") -> str:
+    """The command line that opens the pull request of a published branch.
+
+    ref: a ref of its commit. how: how it has to be merged; "" if that does not matter.
+    """
+    hub = fork.hub(fork.policy.remotes.origin)
+    [subject] = git.subjects(sh, fork.path, "-1", ref)
+    line = f"pr create -R {hub.slug} --base {fork.policy.branches.production} --head {branch}"
+    words = f"--title {quote(printable(subject))} --body {quote(how.capitalize())}"
+    return f"{quote(hub.gh)} {line} {words}"
+
+
 def say_landing(s: Session, fork: Fork, branch: str, how: str = "") -> None:
-    """Print how a published branch gets into production.
+    """Print how a published branch of this clone gets into production.
 
     how: how it has to be merged; "" if that does not matter.
     """
     origin, production = fork.policy.remotes.origin, fork.policy.branches.production
     if github.slug_of(origin.url):
-        more = f"; {how}" if how else ""
-        s.console.say(f"Next: open a pull request from {branch} to {production}{more}.")
+        if how:
+            s.console.say(f"Have it reviewed; {how}.")
+        if github.can_be_asked(fork.gh, origin.url):
+            s.console.next(requesting(s.sh, fork, branch, f"refs/heads/{branch}", how))
+            return
+        s.console.say(f"Next: open a pull request from {branch} to {production}:")
+        s.console.row("  ", f"{fork.hub(origin).url}/compare/{production}...{branch}?expand=1")
         return
     log = f"{git.at(fork.path)} log -p --cc {origin.name}/{production}..{origin.name}/{branch}"
     s.console.say(f"Have it reviewed (`{log}`). This then brings it into {production}:")

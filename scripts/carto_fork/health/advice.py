@@ -310,7 +310,7 @@ class _Adviser:
             test = self._command("upgrade-carto", tag=tag)
             more = f". Nothing has tested it since its conflicts were resolved: `{test}` does"
             more = more if status.is_untested(self._sh, self._fork, upgrade) else ""
-            yield _review(self._hub, pull, f"{_NEVER_SQUASHED}{more}")
+            yield _review(self._hub, pull, f"{branches.NEVER_SQUASHED}{more}")
         elif pull.state == "MERGED":
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")
 
@@ -326,7 +326,7 @@ class _Adviser:
             if lost and git.count(sh, fork.path, tag, lost.parent) == 0:  # it landed squashed
                 yield from self._heal("")
         yield from self._taking_in(upgrade)
-        why = f"{self._merged(branch).why} Elsewhere, {_NEVER_SQUASHED}."
+        why = f"{self._merged(branch).why} Elsewhere, {branches.NEVER_SQUASHED}."
         words = {**asked, "direct": True, "no_pr": False, "no_push": False}
         yield Advice(self._command("upgrade-carto", tag=upgrade.tag, **words), why)
 
@@ -386,7 +386,7 @@ class _Adviser:
         if lost is None:
             return
         for branch in filter(healing.BRANCH.fullmatch, fork.published):
-            yield from self._requested(branch, _NEVER_SQUASHED)
+            yield from self._requested(branch, branches.NEVER_SQUASHED)
         does = (
             "says what prevents healing it" if lost.hidden else "records the ancestry that was lost"
         )
@@ -405,10 +405,7 @@ class _Adviser:
         pull = self._pull(hub, branch)
         if pull is None:
             ref = self._fork.tracking(self._origin, branch)
-            [subject] = git.subjects(self._sh, self._fork.path, "-1", ref)
-            line = f"pr create -R {hub.slug} --base {self._production} --head {branch}"
-            words = f"--title {quote(printable(subject))} --body {quote(how.capitalize())}"
-            create = f"{quote(hub.gh)} {line} {words}"
+            create = branches.requesting(self._sh, self._fork, branch, ref, how)
             yield Advice(create, f"{branch} is published: ask for a review.")
         elif pull.state == "OPEN":
             yield _review(hub, pull, how)
@@ -537,9 +534,6 @@ class _Adviser:
         contained = self._facts.contained
         has = f"contains {contained.name}" if contained else "is up to date"
         yield Advice("", f"Nothing to do: {self._production} {has}.{status.landed(self._sh, fork)}")
-
-
-_NEVER_SQUASHED = "merge it with a merge commit, never squash it"
 
 
 def _review(hub: Hub, pull: Pull, how: str = "") -> Advice:
