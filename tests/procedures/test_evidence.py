@@ -35,8 +35,8 @@ MERGE = f"verify --ours carto/main --theirs {TAG} --result {SYNC}"
 AS_BEFORE = "Your checkout, carto/main and origin are unchanged."
 
 MEND = (
-    f"fix it in {WORK} and commit, or drop it: invoke verify --repo {WORK} --drop PATH "
-    f"--reason WHY; then run `invoke {UPGRADE}` again."
+    f"fix it in {WORK} and commit, or drop it: `invoke verify --repo {WORK} --drop PATH "
+    f"--reason WHY`; then run `invoke {UPGRADE}` again."
 )
 REASON = "give --reason in words that a colleague understands in a year."
 

@@ -342,13 +342,13 @@ def test_pr_says_how_to_word_commits_that_the_guard_stops(world: World, github: 
     for line in ("branch.pr", "branch.pr --title 'chore: something'"):
         assert world.run(line).err == message(
             f"{name} (Some change) is not a conventional commit; {stops}",
-            f"{amend}, with the type that fits; then run `invoke {line}` again.",
+            f"`{amend}`, with the type that fits; then run `invoke {line}` again.",
         )
     assert world.run("branch.pr --draft --title 'chore: not finished'").code == 0  # says so itself
     assert world.call(["gh", "pr", "close", "1", "-R", "CartoDB/litellm"]).code == 0
     stopped = world.run("branch.pr").err
     assert world.paste(amend).code == 0
-    assert "; git -C . push --force-with-lease origin feature/x; then run `" in stopped
+    assert "; `git -C . push --force-with-lease origin feature/x`; then run `" in stopped
     world.paste("git -C . push --force-with-lease origin feature/x")
     assert world.run("branch.pr --title 'feat: notes'").code == 0
     assert world.run("ci.guard").code == 0
@@ -364,13 +364,13 @@ def test_pr_names_the_first_of_several_commits_that_the_guard_stops(
     assert stopped == message(
         f"{newest} (Newest), {older} (Older) are not conventional commits; Guard lets only those "
         "into carto/main.",
-        f"git -C . rebase --interactive {start}, with `reword` in place of `pick`; then run "
+        f"`git -C . rebase --interactive {start}`, with `reword` in place of `pick`; then run "
         "`invoke branch.pr --title 'fix: all'` again.",
     )
     world.git("reset --quiet --hard HEAD~3")
     world.git("commit --quiet --allow-empty -m Newest -m Text.")
     stopped = world.run("branch.pr").err
-    assert "git -C . commit --amend --only, with a subject such as 'fix: Newest'; then" in stopped
+    assert "`git -C . commit --amend --only`, with a subject such as 'fix: Newest'; then" in stopped
 
 
 def test_pr_is_refused_without_commits(world: World, github: GitHub) -> None:

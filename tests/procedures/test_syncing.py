@@ -230,9 +230,9 @@ def test_an_upgrade_says_which_pull_request_it_replaced(world: World, github: Gi
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert "\nopen " in done.out and "\nsupersede " in done.out
     assert "\nPull request 1 (v1.76.3) was closed: #2 replaces it.\n" in done.out
-    said = "Note: upstream-sync/v1.76.3 is on origin, too; the pull request of this newer release"
+    said = "Note: upstream-sync/v1.76.3 is on origin, too; if its pull request is open, that of"
     beginning = " ".join(done.out[: done.out.index("1/")].split())
-    assert f"{said} will replace its." in beginning
+    assert f"{said} {TAG} replaces it." in beginning
     again = world.run(f"upgrade-carto --tag {TAG} --no-tests").out
     assert "sync branch" in again and "is on origin, too" not in " ".join(again.split())
     shown = " ".join(world.run("status").out.split())

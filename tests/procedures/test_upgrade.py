@@ -81,8 +81,8 @@ def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(wor
         done = world.run(PAUSES)
         said = message(
             f"the merge of v1.77.2-stable is not right:\n  lost: {changes}",
-            f"fix it in {where} and commit, or drop it: invoke verify --repo {where} "
-            f"--drop PATH --reason WHY; then run `invoke {PAUSES}` again.",
+            f"fix it in {where} and commit, or drop it: `invoke verify --repo {where} "
+            f"--drop PATH --reason WHY`; then run `invoke {PAUSES}` again.",
             UNTOUCHED,
             "Check failed",
         )
@@ -91,8 +91,8 @@ def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(wor
 
     stopped(f"2 upstream changes in Dockerfile, {LAYOUT}")
     why = json.loads(world.run("next --json").out)["why"]
-    assert "is not finished. The last check failed: lost: 2 upstream changes in Dockerfile" in why
-    assert f"First fix it in {where} and commit, or drop it: invoke verify" in why
+    assert "is not finished. The last check failed (lost: 2 upstream changes in Dockerfile" in why
+    assert f"First fix it in {where} and commit, or drop it: `invoke verify" in why
     stopped(f"2 upstream changes in Dockerfile, {LAYOUT}")
     for path, left in (("Dockerfile", f"1 upstream change in {LAYOUT}"), (LAYOUT, "")):
         let_go = world.run(drop.format(path).removeprefix("invoke "))

@@ -128,7 +128,7 @@ def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:
     marked = {finding.path for finding in checked.wrong if finding.check == verify.MARKERS}
     lost = {entry.path for entry in checked.account.lost} if checked.account else set()
     if verify.TAKEN_OVER in wrong or lost - marked:
-        ways.append(f"or drop it: {drop}")
+        ways.append(f"or drop it: `{drop}`")
     return f"{', '.join(ways)}; then run the same command again."
 
 

@@ -533,7 +533,8 @@ class _Adviser:
             yield Advice(self._command("branch.recover", commit=left.commit[:10]), why)
         contained = self._facts.contained
         has = f"contains {contained.name}" if contained else "is up to date"
-        yield Advice("", f"Nothing to do: {self._production} {has}.{status.landed(self._sh, fork)}")
+        over = status.landed(self._sh, fork, contained)
+        yield Advice("", f"Nothing to do: {self._production} {has}.{over}")
 
 
 def _review(hub: Hub, pull: Pull, how: str = "") -> Advice:

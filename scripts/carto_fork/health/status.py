@@ -375,26 +375,50 @@ def failed(fork: Fork, upgrade: InProgress, command: Callable[..., str]) -> str:
     wrong = ", ".join(line.strip() for line in review.what_is_wrong(checked, "").split("\n")[1:])
     drop = command("verify", repo=str(work), drop="PATH", reason="WHY")
     ways = review.ways_out(fork, checked, work, drop).rpartition("; ")[0]
-    return f"The last check failed: {wrong}. First {ways}"
+    return f"The last check failed ({wrong}). First {ways}"
 
 
-def landed(sh: Shell, fork: Fork) -> str:
-    """A sentence about the branches of tasks that origin still has although they have landed, and
-    the command that removes them there; "" without any."""
+def landed(sh: Shell, fork: Fork, contained: Tag | None) -> str:
+    """Sentences about the branches of tasks that origin still has although nobody needs them, and
+    the commands that remove them there; "" without any.
+
+    contained: the newest release in production. A sync of that or of an older one that is not in
+    production's history was squashed, or a newer one has replaced it.
+    """
     origin, tag_of = fork.policy.remotes.origin, fork.policy.branches.tag_of
+    production = fork.production_commit
     ours = [x for x in fork.published if BRANCH.fullmatch(x) or healing.BRANCH.fullmatch(x)]
     ours += [x for x in fork.published if tag_of(x) and x not in ours]
     tips = {branch: fork.refs.commits[fork.tracking(origin, branch)] for branch in ours}
-    merged = [
-        x for x, tip in tips.items() if git.is_ancestor(sh, fork.path, tip, fork.production_commit)
+    merged = [x for x, tip in tips.items() if git.is_ancestor(sh, fork.path, tip, production)]
+    releases = {x: tags.classify(tag_of(x) or "", fork.policy.tags) for x in tips}
+    over = [
+        x
+        for x, tag in releases.items()
+        if x not in merged and tag and contained and tag <= contained
     ]
-    asked = [f"refs/heads/{branch}" for branch in merged]
+    asked = [f"refs/heads/{branch}" for branch in (*merged, *over)]
     there = git.remote_refs(sh, fork.path, origin.name, asked, git.PATIENCE) if asked else None
-    left = [x for x in merged if there and there.objects.get(f"refs/heads/{x}") == tips[x]]
-    if not left:
-        return ""
-    remove = f"{git.at(fork.path)} push {origin.name} --delete {' '.join(left)}"
-    return f" What has landed is still on {origin.name} as {listed(left)}; to remove it: `{remove}`"
+    heads = there.objects if there else {}
+    merged, over = (
+        [x for x in y if heads.get(f"refs/heads/{x}") == tips[x]] for y in (merged, over)
+    )
+    at, remove = git.at(fork.path), f"{git.at(fork.path)} push {origin.name} --delete"
+    said = ""
+    if merged:
+        said += f" What has landed is still on {origin.name} as {listed(merged)}; to remove it: "
+        said += f"`{remove} {' '.join(merged)}`"
+    if over:
+        name, refs = fork.policy.branches.production, (f"{origin.name}/{x}" for x in over)
+        said += (
+            f"{'. Also' if merged else ' Still'} on {origin.name}: {listed(over)}, with commits "
+        )
+        said += (
+            f"that {name} lacks, although it contains that release or a newer one. To see them: "
+        )
+        said += f"`{at} log {' '.join(refs)} --not {origin.name}/{name}`; to remove "
+        said += f"{'it' if len(over) == 1 else 'them'}: `{remove} {' '.join(over)}`"
+    return said
 
 
 def is_untested(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:

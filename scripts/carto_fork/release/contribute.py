@@ -219,17 +219,16 @@ def _require_conventional(s: Session, fork: Fork, work: Path, onto: str, head: s
     origin, at, newest = fork.policy.remotes.origin, git.at(work), odd[0]
     what = listed([one.short for one in odd])
     verb = "is not a conventional commit" if len(odd) == 1 else "are not conventional commits"
-    then = f"{at} rebase --interactive {git.commit_of(s.sh, work, f'{odd[-1].name}^')[:10]}"
-    then += ", with `reword` in place of `pick`"
+    start = git.commit_of(s.sh, work, f"{odd[-1].name}^")[:10]
+    then = f"`{at} rebase --interactive {start}`, with `reword` in place of `pick`"
     if newest.name == git.commit_of(s.sh, work, "HEAD") and len(odd) == 1:
-        then = f"{at} commit --amend --only"
+        amend, example = f"{at} commit --amend --only", f"fix: {printable(newest.subject)}"
+        then = f"`{amend} -m {quote(example)}`, with the type that fits"
         if git.ask(s.sh, work, "log -1 --format=%b {commit}", "body", commit="HEAD").line:
-            then += f", with a subject such as {quote(f'fix: {newest.subject}')}"
-        else:
-            then += f" -m {quote(printable(f'fix: {newest.subject}'))}, with the type that fits"
+            then = f"`{amend}`, with a subject such as {quote(example)}"
     published = fork.tracking(origin, head)
     if published in fork.refs.objects and git.is_ancestor(s.sh, work, odd[-1].name, published):
-        then += f"; {at} push --force-with-lease {origin.name} {head}"
+        then += f"; `{at} push --force-with-lease {origin.name} {head}`"
     raise Refused(
         f"{what} {verb}; {guard.CHECK} lets only those into {fork.policy.branches.production}.",
         then=f"{then}; then run the same command again.",

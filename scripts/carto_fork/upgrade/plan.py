@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -428,21 +428,7 @@ def _of_fork(
     repo, branches, origin = fork.path, fork.policy.branches, fork.policy.remotes.origin.name
     if target.asked != target.tag.name:
         notes.append(f"upstream has no tag {target.asked}; using {target.tag.name}.")
-    own = fork.place_for(branches.sync_for(target.tag.name))
-    notes += [
-        f"another upgrade is paused in {tree}; the newer one's pull request will replace the other."
-        for tree in fork.merging(sh, trees)
-        if not own.exists() or not tree.samefile(own)
-    ]
-    for name in sorted(target.syncs):
-        tag = tags.classify(branches.tag_of(name) or "", fork.policy.tags)
-        # Once the newer one is published, its pull request has replaced the other, or said why not.
-        if direct or target.pushed or not tag or not tag < target.tag:
-            continue
-        head = target.syncs[name]  # --dry fetches nothing
-        if not (git.has_object(sh, repo, head) and git.is_ancestor(sh, repo, head, target.base)):
-            replaces = "the pull request of this newer release will replace its"
-            notes.append(f"{name} is on {origin}, too; {replaces}.")
+    notes += _of_others(sh, fork, target, trees, direct=direct)
     if fork.local_production in fork.refs.objects:
         local = fork.refs.commits[fork.local_production]
         ahead, behind = git.ahead_behind(sh, repo, local, target.base)
@@ -464,6 +450,40 @@ def _of_fork(
                 f"{'it is' if ahead == 1 else 'they are'} not part of this upgrade."
             )
     return notes
+
+
+def _of_others(
+    sh: Shell, fork: Fork, target: Target, trees: Sequence[git.Worktree], *, direct: bool
+) -> Iterator[str]:
+    """What a person should know about other upgrades: those that are paused here, and the older
+    ones that are on origin."""
+    branches, origin = fork.policy.branches, fork.policy.remotes.origin.name
+
+    def release_of(branch: str) -> Tag | None:
+        return tags.classify(branches.tag_of(branch) or "", fork.policy.tags)
+
+    for tree in fork.merging(sh, trees):
+        other = release_of(git.work_state(sh, tree).branch.removeprefix("refs/heads/"))
+        if other is None or other == target.tag:
+            continue
+        older, newer = sorted([other, target.tag])
+        yield (
+            f"the upgrade to {other.name} is paused in {tree}; once both are published, the pull "
+            f"request of {newer.name} replaces that of {older.name}."
+        )
+    if direct or target.pushed:
+        return  # the pull request of this one has replaced the others, or said why not
+    landed = None
+    if git.has_object(sh, fork.path, target.base):  # --dry fetches nothing
+        landed = releases.contained(sh, fork, target.base, fork.refs)
+    for name in sorted(target.syncs):
+        one = release_of(name)
+        # What landed as a squash and was healed is no ancestor of production; its release is.
+        if one and one < target.tag and not (landed and one <= landed):
+            yield (
+                f"{name} is on {origin}, too; if its pull request is open, that of "
+                f"{target.tag.name} replaces it."
+            )
 
 
 def _of_branch(
