@@ -453,7 +453,6 @@ def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
         f"gh pr view 1 {FORK}",
         "Pull request 1 is waiting for a review.",
     )
-    tip = world.git(f"rev-parse {SYNC}")
     assert world.call(f"gh pr merge 1 {FORK} --squash --delete-branch".split()).code == 0
     assert following(world) == (
         "git -C . fetch origin",
