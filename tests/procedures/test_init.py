@@ -87,6 +87,33 @@ def test_a_file_with_only_a_version_is_listed_once(panel: World) -> None:
     assert [file for file in files if file[0] == "VERSION"] == [("VERSION", "")]
 
 
+def test_every_file_that_states_the_forks_version_is_found(panel: World) -> None:
+    """Also what the fork bumped itself, and a manifest below the top that moves with releases."""
+    stated = json.loads(panel.git("show origin/acme/stable:package.json"))["version"]
+    web, example = "web/package.json", "examples/one/package.json"
+    for tag in ("release/2.0", "release/2.1"):
+        start = "refs/heads/versions"
+        panel.git(f"update-ref {start} release/1.2", repo=panel.upstream)
+        files = {web: f'{{"version": "{tag[-3:]}.0"}}\n', example: '{"version": "2.1.0"}\n'}
+        commit_in(panel, panel.upstream, start, files)
+        panel.git(f"update-ref refs/tags/{tag} {start}", repo=panel.upstream)
+    bumped = panel.git("show origin/acme/stable:package.json").replace(stated, f"{stated}+acme.1")
+    mine = {
+        "package.json": bumped,
+        "panel/version.py": f'__version__ = "{stated}+acme.1"\n',
+        "other/version.py": '__version__ = "7.1"\n',
+        web: f'{{"version": "{stated}"}}\n',
+        example: '{"version": "2.1.0"}\n',
+    }
+    commit_in(panel, panel.origin, "refs/heads/acme/stable", mine)
+    panel.git("fetch --quiet --force --tags upstream")
+    panel.git("fetch --quiet origin")
+    done = panel.run("fork.init --yes --name Acme")
+    assert done.code == 0, done.err
+    found = {file.path for file in written(panel).version_files}
+    assert found == {"package.json", "package-lock.json", "panel/version.py", web}
+
+
 def test_a_workflow_that_upstream_added_since_was_not_removed(panel: World) -> None:
     new = {".github/workflows/nightly.yml": "on: push\n"}
     commit_in(panel, panel.upstream, "refs/heads/main", new)

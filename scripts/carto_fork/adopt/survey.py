@@ -14,7 +14,7 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import generated, records, releases, setup, tags, version_files
+from ..fork import generated, records, releases, setup, tags
 from ..fork.patterns import globs
 from ..fork.policy import POLICY_FILE, Files
 from ..fork.tags import TagScheme, TagUse
@@ -23,7 +23,7 @@ from ..run.errors import Refused, Usage
 from ..run.git import Refs, Repository, Tree
 from ..run.shell import Shell
 from ..run.text import counted, listed, scrub
-from . import conventions
+from . import conventions, versions
 from .conventions import Guess, Surety
 
 CERTAIN, LIKELY, GUESS = Surety
@@ -336,7 +336,10 @@ class _Survey:
             yield _rule("disabled stays disabled", paths, LIKELY, "their names")
         yield _rule("removed stays removed", ["*"], LIKELY, "what forks usually want")
         yield from self._generated()
-        stated = list(self._version_files())
+        refs, released = self.upstream.refs, self._released
+        places = conventions.version_files(tree, self._text)
+        below = versions.below_the_top(self._sh, self._path, tree, refs, self._schemes)
+        stated = list(versions.guesses([*places, *below], self._text, released))
         if stated:
             paths = [f"/{guess.value['path']}" for guess in stated]
             yield _rule("version", paths, LIKELY, "the version files")
@@ -468,34 +471,6 @@ class _Survey:
         unchanged = [path for path in headed if path not in changed]
         mine = (f"/{generated.pattern(path)}" for path in headed if path in changed)
         return [*generated.patterns(unchanged, self._tree), *mine]
-
-    def _version_files(self) -> Iterator[Guess]:
-        """Files that state the version of production's newest release.
-
-        If they state another version, only those that cannot mean anything but the product's.
-        """
-        release = self._released
-        alone: set[str] = set()  # files that contain only a version need no pattern
-        for file in conventions.version_files(self._tree, self._text):
-            if file.path in alone:
-                continue
-            try:
-                stated = version_files.read(self._text(file.path), file)
-            except Refused:
-                continue
-            version = next(iter(stated.values()), "")
-            value: dict[str, Any] = {"path": file.path}
-            if version and not (file.keys or file.pattern):
-                alone.add(file.path)
-            if file.keys:
-                value["keys"] = list(stated)
-            elif file.pattern:
-                value["pattern"] = file.pattern
-            why = f"it states {version}"
-            if release and version and version_files.same(version, release.release):
-                yield Guess("version_files", value, CERTAIN, f"{why}, like {release.name}")
-            elif re.match(r"v?\d+\.\d+", version) and not file.pattern:
-                yield Guess("version_files", value, LIKELY, why)
 
     def _images(self) -> Iterator[Guess]:
         docker = next((path for path in self._tree if path.endswith("Dockerfile")), "")
