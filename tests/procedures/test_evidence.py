@@ -2032,6 +2032,29 @@ def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:
     ) in proposed
 
 
+def test_a_feature_of_short_words_is_proposed_and_one_of_none_is_named(world: World) -> None:
+    """A whole line would not be found any more where both sides change it."""
+    world.git("fetch --quiet --no-tags upstream")
+    production = "refs/heads/carto/main"
+    text = world.git(f"show carto/main:{CACHE}") + "\n"
+    texts = [f"{text}OFFSET = 0.2\n"]
+    texts += [f'{texts[0]}port = argv[0] if argv else "cadiz"\n']
+    texts += [f"{texts[1]}if x > 1:\n    x = 1\n"]
+    subjects = ["feat: an offset", "feat: our port", "feat: a limit"]
+    commits = [
+        commit_in(world, world.origin, production, {CACHE: text}, message=subject)
+        for text, subject in zip(texts, subjects, strict=True)
+    ]
+    world.git("fetch --quiet --no-tags origin")
+    out = world.run("fork.inventory --scan").out
+    proposed = {one["name"]: one.get("patterns") for one in tomli.loads(out)["feature"]}
+    assert proposed["an offset"] == [r"\bOFFSET\b"]
+    assert proposed["our port"] == ['"cadiz"']
+    [line] = [line for line in out.splitlines() if line.startswith("# ")]
+    assert line.startswith("# Not proposed, since no name in it is only the fork's: a limit (")
+    assert commits[2][:10] in line
+
+
 def test_a_manifest_that_is_proposed_holds_at_the_next_upgrade(world: World) -> None:
     world.git("fetch --quiet --no-tags upstream")
     with_policy(world, EXTENDS + world.run("fork.inventory --scan").out)

@@ -3,9 +3,10 @@ absorbed."""
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ..run import files, git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
-from ..run.text import counted, substantive
+from ..run.text import counted, printable, substantive
 from . import ledger
 from .fates import Fate
 from .findings import Finding, missing_features
@@ -32,6 +33,7 @@ _MOST_FILES = 8
 _DEFINITION = re.compile(
     r"(export )?(default )?(async )?(def|class|function|const|interface|type) \w+"
 )
+_TEXT = re.compile(r"([\"'])[^\"'\s\\]{3,38}\1")
 _WORD = re.compile(r"[^\W\d][\w.-]{4,38}\w")
 _OWN_FILES = {POLICY_FILE, *records.NOTES}
 """Files in the fork that only this program reads; they are not features."""
@@ -137,9 +139,19 @@ def absorbed(sh: Shell, fork: Fork, known: Ground) -> dict[str, list[Entry]]:
     return by_path
 
 
+def _short(lines: Iterable[str], theirs: str) -> list[str]:
+    """What only the fork's lines name, if it is too short to be a good pattern anywhere else: short
+    texts, or else names. A whole line is not found any more once upstream changes it."""
+    texts = [x[0] for line in lines for x in _TEXT.finditer(line) if x[0] not in theirs]
+    names = {x for line in lines for x in re.findall(r"[^\W\d]\w{3,}", line)}
+    known = {*re.findall(r"\w+", theirs), *keyword.kwlist}
+    return texts or sorted(names - known)
+
+
 def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
     """A proposal for the manifest: a feature for each `feat:` commit in the fork that is still
-    in effect, with files and lines that only the fork has."""
+    in effect, with files and lines that only the fork has; without patterns if there is nothing
+    by which to recognise it."""
     production = git.tree(sh, fork.path, known.healed)
     upstream = git.tree(sh, fork.path, known.tip)
     units = fork.policy.generated(known.own.paths)
@@ -174,19 +186,20 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
             defined = [head[0] for x in own if (head := _DEFINITION.match(x))]
             named_here = [name for name in defined if name not in theirs]
             words = [x for line in own for x in _WORD.findall(line) if x not in theirs]
-            telling = max(named_here or words or own, key=len, default="")
+            telling = max(named_here or words or _short(own, theirs) or own, key=len, default="")
             pattern = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", telling)
-            if substantive(telling) and pattern not in patterns:
+            if re.fullmatch(r"\w{1,7}", telling):
+                pattern = rf"\b{pattern}\b"
+            vague = telling in own and not substantive(telling)  # a line such as `else:`
+            if pattern and not vague and pattern not in patterns:
                 patterns.append(pattern)
-        if patterns:
-            origin = f"{commit.name[:10]} ({commit.date})"
-            feature = Feature(
-                name=named["what"],
-                files=tuple(files),
-                patterns=tuple(patterns[:_MOST_PATTERNS]),
-                origin=origin,
-            )
-            proposed.setdefault(feature.name, feature)
+        feature = Feature(
+            name=named["what"],
+            files=tuple(files),
+            patterns=tuple(patterns[:_MOST_PATTERNS]),
+            origin=f"{commit.name[:10]} ({commit.date})",
+        )
+        proposed.setdefault(feature.name, feature)
     return list(proposed.values())
 
 
@@ -229,9 +242,10 @@ def show(s: Session, section: str, resets: bool, scan: bool) -> None:
         }
         _say_absorbed(s.console, changes)
     if known and scan:
-        data["features"] = features(s.sh, fork, known)
+        proposed = features(s.sh, fork, known)
+        data["features"] = [feature for feature in proposed if feature.patterns]
         if not s.json:
-            s.sh.show(manifest(data["features"]) or "# Nothing to propose.")
+            s.sh.show(manifest(proposed) or "# Nothing to propose.")
     elif "features" in shown:
         require_production(fork)
         missing = missing_features(s.sh, fork)
@@ -304,8 +318,11 @@ def _say_features(
 
 
 def manifest(features: Sequence[Feature]) -> str:
-    """Entries of the feature manifest as TOML."""
+    """Entries of the feature manifest as TOML; as comments those without patterns."""
     import tomlkit.items
+
+    vague = [feature for feature in features if not feature.patterns]
+    features = [feature for feature in features if feature.patterns]
 
     def quoted(text: str) -> tomlkit.items.String:
         # Single quotes need no escapes in a regex.
@@ -321,4 +338,8 @@ def manifest(features: Sequence[Feature]) -> str:
             table.add(key, listed.multiline(len(words) > 1))
         table.add("origin", quoted(feature.origin))
         tables.append(table)
-    return tomlkit.dumps({"feature": tables} if features else {}).rstrip("\n")
+    lines = [tomlkit.dumps({"feature": tables} if features else {}).rstrip("\n")]
+    for feature in vague:
+        what = printable(f"{feature.name} ({feature.origin})")
+        lines += [f"# Not proposed, since no name in it is only the fork's: {what}"]
+    return "\n".join(filter(None, lines))
