@@ -424,6 +424,17 @@ def test_the_tasks_use_an_uncommitted_policy(kind: str, tmp_path: Path) -> None:
     assert refused.code == 1 and "the policy names no images." in refused.err
 
 
+def test_a_draft_away_from_github_names_only_what_adopt_writes_there(panel: World) -> None:
+    panel.git("remote set-url origin", str(panel.origin))
+    assert panel.run("fork.init --yes --name Acme").code == 0
+    policy = written(panel)
+    own = {"carto_fork.toml", "carto_drops.toml", "carto_proposals.toml", "carto_tags.toml"}
+    own |= {"FORK_GUIDE.md", ".github/workflows/deploy.yml"}
+    assert set(policy.rules[0].paths) == {f"/{path}" for path in own}
+    assert "own release" in [scheme.name for scheme in policy.tags]
+    assert max(map(len, panel.run("fork.config").out.splitlines()[:2])) < 80
+
+
 def test_a_fork_without_releases_refuses_to_make_one(panel: World) -> None:
     assert panel.run("fork.init --yes").code == 0
     path = panel.fork / "carto_fork.toml"

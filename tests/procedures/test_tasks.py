@@ -645,7 +645,7 @@ def test_config_prints_a_valid_policy(world: World) -> None:
     world.git("fetch --quiet origin")
     done = world.run("fork.config")
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith(f"# From {DEFAULT}, unless a line names another source.\n")
+    assert done.out.startswith(f"# {DEFAULT}.\n# A line that is from elsewhere names its source.\n")
     assert re.findall("^(.*?) +# (.*)$", done.out, re.M) == [('name = "Fork"', OWN)]
     assert '\nbranches.mirror = "main"\n' in done.out
     values = [(s["key"], s["value"]) for s in json.loads(world.run("fork.config --json").out)]

@@ -302,6 +302,22 @@ def test_a_draft_without_a_name_speaks_of_this_fork() -> None:
     assert "fork's fork" not in documents.guide(unnamed)
 
 
+def test_the_guide_of_a_fork_on_a_disk_speaks_of_no_github() -> None:
+    """And names the clone as a person calls it, not as the remote."""
+    url = "https://github.com/{}/thing.git"
+    text = PLAIN.replace(url.format("acme"), "/srv/ours.git").replace(
+        url.format("things"), "/srv/up.git"
+    )
+    found = policy.load_policy(f'{text}{RELEASES}[files]\nrequirements = ""\n').policy
+    files = given(found)
+    assert sorted(files) == ["FORK_GUIDE.md", policy.POLICY_FILE]
+    guide = documents.guide(found)
+    assert not re.search("GitHub|workflows and|pull request|publishes that", guide)
+    assert "# Keeping Acme, Inc.'s fork on stable releases\n" in guide
+    assert "git clone --origin ours /srv/ours.git acme_inc\n" in guide
+    assert "--repo acme_inc" in guide and "writes its notes to a file" in guide
+
+
 def test_what_forks_install_is_what_is_tested_here() -> None:
     """The same versions and hashes, and one that makes a wheel of a commit."""
     locked = documents.template("adopted/dependencies.txt")

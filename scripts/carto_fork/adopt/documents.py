@@ -218,8 +218,15 @@ def values(policy: Policy) -> dict[str, str]:
         "whose": whose,
         "its": its,
         "Whose": whose[0].upper() + whose[1:],
-        "upstream_repository": upstream.rpartition("/")[2].removesuffix(".git"),
+        "upstream_repository": _last(upstream),
+        # A path on a disk says nothing about the project.
+        "of_upstream": "" if re.match(r"[/.~]|file:", upstream) else f" of {_last(upstream)}",
         "clone": clone(policy),
+        "into": "" if clone(policy) == _last(remotes.origin.url) else f" {clone(policy)}",
+        "workflows_and": "workflows and " if files.requirements else "",
+        "problems": "in the clone and in what merges left"
+        if github.slug_of(remotes.origin.url) is None
+        else "in the clone, in what merges left, in the settings on GitHub",
         "work": f"{clone(policy)}.{sync.replace('/', '-')}",
         "sync": branches.sync_for("<tag>"),
         "tag": tag,
@@ -260,13 +267,17 @@ def key(name: str) -> str:
 
 def _release_values(policy: Policy) -> dict[str, str]:
     if policy.releases is None:
-        return dict.fromkeys(("release_tag", "release_tags", "release_pattern", "release_file"), "")
+        names = ("release_tag", "release_tags", "release_pattern", "release_file", "released")
+        return dict.fromkeys(names, "")
     _, version = example(policy)
     return {
         "release_tag": policy.releases.name(version, "0.1.0"),
         "release_tags": policy.releases.name("*", "*"),
         "release_pattern": policy.releases.name("<upstream>", "<version>"),
         "release_file": policy.releases.workflow,
+        "released": "and publishes that with notes"
+        if github.slug_of(policy.remotes.origin.url)
+        else "pushes only that tag,\nand writes its notes to a file, for you to publish",
     }
 
 
@@ -289,9 +300,14 @@ def _image_rows(policy: Policy) -> str:
 
 
 def clone(policy: Policy) -> str:
-    """The clone's name in examples, as `git clone` gives it."""
-    url = policy.remotes.origin.url.rstrip("/").removesuffix(".git").rstrip("/")
-    return re.split("[/:]", url)[-1] or "fork"
+    """The clone's name in examples, as `git clone` gives it, unless that is the remote's name."""
+    name = _last(policy.remotes.origin.url)
+    return key(policy.name) if name == policy.remotes.origin.name else name or "fork"
+
+
+def _last(url: str) -> str:
+    """The last part of an address, which is the name that `git clone` gives to a clone."""
+    return re.split("[/:]", url.rstrip("/").removesuffix(".git").rstrip("/"))[-1]
 
 
 def example(policy: Policy) -> tuple[str, str]:

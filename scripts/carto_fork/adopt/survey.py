@@ -217,7 +217,7 @@ class _Survey:
     @cached_property
     def _adopted(self) -> Files:
         """The files that `fork.adopt` writes."""
-        return Files() if self._slug else Files(requirements="")
+        return Files() if self._slug else Files(requirements="", process="")
 
     def _mirror(self, upstream: str, production: str, own: Mapping[str, int]) -> Guess:
         key = "branches.mirror"

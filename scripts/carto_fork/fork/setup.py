@@ -176,7 +176,8 @@ def _show(console: Console, loaded: Loaded) -> None:
         if isinstance(setting.value, list) and isinstance(next(iter(setting.value), None), Mapping)
     ]
     common = Counter(setting.source for setting in values).most_common(1)[0][0]
-    console.row(f"# From {common}, ", "unless a line names another source.")
+    console.row("# ", f"{common}.")
+    console.row("# ", "A line that is from elsewhere names its source.")
     source = {s.key: f"  # {s.source}" if s.source != common else "" for s in values}
     for setting in values:
         if setting not in listed:
