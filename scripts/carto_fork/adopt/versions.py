@@ -28,8 +28,8 @@ _MOST_BELOW = 10
 def below_the_top(
     sh: Shell, repo: Path, tree: Iterable[str], refs: Refs, schemes: Sequence[tags.TagScheme]
 ) -> list[VersionFile]:
-    """Manifests below the top of a tree that stated each of upstream's two newest releases: one
-    alone may state the same version by chance.
+    """Manifests below the top of a tree that stated both of the newest upstream releases: that of
+    one alone may be the same by chance.
 
     refs: upstream's.
     """
