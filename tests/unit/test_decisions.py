@@ -746,6 +746,14 @@ def test_a_short_line_that_upstream_lacks_is_left_for_a_person() -> None:
     assert settle(found, own=of_the_fork(found, wrote="")).left == 1
 
 
+def test_a_line_that_replaced_another_does_not_yield_if_both_sides_have_it_elsewhere() -> None:
+    """What upstream has elsewhere is no later version of it, such as `return None`."""
+    found = clash("b", "a", "c", own="b", elsewhere="b")
+    assert settle(found, own=of_the_fork(found, wrote="")).left == 1
+    twice = clash("ab", "a", "ac", own="b", elsewhere="b")
+    assert told(settle(twice, own=of_the_fork(twice, wrote=""))) == UNTOUCHED
+
+
 # --- The rules that evidence does not overrule ---------------------------------------------------
 
 

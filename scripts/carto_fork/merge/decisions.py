@@ -431,16 +431,22 @@ def _is_upstreams(
     conflict: Conflict, changed: Sequence[str], added: Sequence[str], known: Knowledge
 ) -> bool:
     """Whether no fork commit wrote or removed any of the lines, and upstream's file has all lines
-    that the fork's side added: an earlier merge left them there."""
+    that the fork's side added, and as often if they replace others: an earlier merge left them
+    there."""
     if known.own is None or conflict.texts is None:
         return False
     # A line that a merge brought and that upstream's file has, too, is upstream's.
     wrote = known.own.behind(changed)
     if any(commit.name not in known.own.bringing for commit in wrote):
         return False
-    theirs = {line.strip() for line in conflict.texts.theirs.split("\n")}
+    ours, theirs = (
+        Counter(line.strip() for line in text.split("\n"))
+        for text in (conflict.texts.ours, conflict.texts.theirs)
+    )
     said = [line.strip() for line in added if re.search(r"\w", line)]
-    if not any(map(substantive, said)) or not all(line in theirs for line in said):
+    if not any(map(substantive, said)) or any(
+        theirs[line] < (ours[line] if len(changed) > len(added) else 1) for line in said
+    ):
         return False
     # What one side moved may have gone from its old place by itself.
     there = (

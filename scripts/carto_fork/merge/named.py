@@ -423,6 +423,12 @@ class Work:
             for side in (1, 2)
         )
 
+    def _moves_twice(self, merged: bytes) -> bool:
+        """Whether a line is there more often than on each side, which all have it as often."""
+        texts = [*(tree.text for tree in self.sides), merged]
+        base, ours, theirs, now = (Counter(map(bytes.strip, x.split(b"\n"))) for x in texts)
+        return any(now[x] > n == ours[x] == theirs[x] and _is_telling(x) for x, n in base.items())
+
     def _above(self, part: Part, side: int) -> str:
         """A side's text before a part."""
         before = self.sides[side].text[: part.node.start_byte].removesuffix(part.lead)
@@ -467,7 +473,7 @@ class Work:
             raise Odd
         if self.needs_twice(Texts(*(x.text.decode(errors="replace") for x in self.sides))):
             raise Odd
-        if not self.language.maps and self._adds_twice(merged):
+        if self._moves_twice(merged) if self.language.maps else self._adds_twice(merged):
             raise Odd
         result = Tree(self.language, merged)
         is_python = self.path.endswith((".py", ".pyi"))

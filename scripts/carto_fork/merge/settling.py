@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from functools import lru_cache
+from typing import Any
 
-from ..run.text import substantive, too_long
+from ..run.text import lines_of, substantive, too_long
 from . import languages, named
 from .cuts import Cuts, Near, lines_in, text_of
 from .hunks import Hunk, Segment, Texts
@@ -56,6 +58,8 @@ def settle(
         for index in sorted(wanted)
         if isinstance(hunk := segments[index], Hunk)
         and not _is_back(hunk)
+        and not (language.wheel and not language.maps and _is_replaced(hunk))
+        and not gone.is_elsewhere(hunk)
         and not gone.is_needed(hunk)
         and not gone.is_used(hunk)
         and not gone.is_from_elsewhere(hunk)
@@ -122,7 +126,10 @@ class _Settling:
             if lines is None:
                 return
             answers.append(lines)
-        if answers[0] == answers[-1]:
+        if answers[0] == answers[-1] and not any(
+            _is_doubled(self.texts, self.segments, i, lines)
+            for i, lines in zip(chosen, answers[0], strict=True)
+        ):
             self._settle(dict(zip(chosen, answers[0], strict=True)), PARTS)
 
     def _merged(self, near: Near, chosen: Sequence[int], side: str) -> list[tuple[str, ...]] | None:
@@ -161,6 +168,7 @@ def _everything(text: str) -> frozenset[str]:
     return frozenset(_EVERYTHING.findall(text))
 
 
+_DEFINITION = re.compile("(function|method)_(definition|declaration|item)|^method$")
 _BARE = re.compile(r"(?<![\w.])[a-z_]\w+(?=[ \t]*[.,)\]])")
 _ALWAYS = {"this", "super", "self", "it", "null", "nil", "true", "false"}
 
@@ -211,6 +219,35 @@ class Gone:
             if used & self._imported(gone - set(side.splitlines(True))):
                 return True
         return False
+
+    def is_elsewhere(self, hunk: Hunk) -> bool:
+        """Whether one side has the hunk in another definition than the other side, which has both
+        definitions."""
+        if self.language.maps or not self.language.wheel:
+            return False
+        texts = (self.texts.ours, self.texts.theirs)
+        places = [self._definition(*x) for x in zip(texts, (hunk.ours, hunk.theirs), strict=True)]
+        if None in places or places[0] == places[1]:
+            return False
+        words = [words_of([text]) for text in texts]
+        return any(places[i] in words[1 - i] for i in (0, 1))
+
+    def _definition(self, text: str, lines: Sequence[str]) -> str | None:
+        """The name of the definition around lines of a side, "" if none is; None if they are not
+        there exactly once."""
+        part = "".join(lines)
+        if not any(map(substantive, lines)) or text.count(part) != 1:
+            return None
+        tree = self._tree(text)
+        root: Any = tree.root
+        at = len(text[: text.index(part)].encode("utf-8", "surrogateescape"))
+        end = at + len(part.rstrip().encode("utf-8", "surrogateescape"))
+        node = root.descendant_for_byte_range(at, end)
+        while node is not None:
+            if _DEFINITION.search(node.type) and (name := node.child_by_field_name("name")):
+                return str(name.text.decode(errors="replace"))
+            node = node.parent
+        return ""
 
     def _imported(self, lines: Iterable[str]) -> set[str]:
         return {name for line in lines for name in _imported(line, self.language)}
@@ -380,6 +417,67 @@ def _is_back(hunk: Hunk) -> bool:
         for lines in (hunk.base or (), hunk.ours, hunk.theirs)
     )
     return bool((base - ours) & (theirs - base) or (base - theirs) & (ours - base))
+
+
+def _is_replaced(hunk: Hunk) -> bool:
+    """Whether one side put another word in the place of one, wherever the base's hunk has it, and
+    the other side has that one more often than before; or one changed how many values are
+    returned, and the other returns at one more place."""
+    texts = ["".join(lines) for lines in (hunk.base or (), hunk.ours, hunk.theirs)]
+    said = [_TOKEN.findall(_NOTE.sub("", text)) for text in texts]
+    returned = [{*map(_values, _RETURN.findall(text))} for text in texts]
+    base, *sides = map(Counter, said)
+    for mine, other in ((1, 2), (2, 1)):
+        if base["return"] < sides[other - 1]["return"] and not returned[0] <= returned[mine]:
+            return True
+        more = {x for x, n in (sides[other - 1] - base).items() if n and x in base}
+        gone = {x for x in more if x.isidentifier() and not sides[mine - 1][x]}
+        if gone and gone & _replaced(said[0], said[mine]):
+            return True
+    return False
+
+
+def _replaced(old: Sequence[str], new: Sequence[str]) -> set[str]:
+    """The words in whose place another word stands, always the same."""
+    became: defaultdict[str, set[str]] = defaultdict(set)
+    for op, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        words = [[x for x in part if x.isidentifier()] for part in (old[i:j], new[k:m])]
+        if op != "equal":
+            same = len(words[0]) == len(words[1])
+            for number, word in enumerate(words[0]):
+                became[word].add(words[1][number] if same else "")
+    return {word for word, others in became.items() if len(others) == 1 and "" not in others}
+
+
+def _values(returned: str) -> int:
+    """How many values a return has."""
+    while returned != (flat := re.sub(r"\([^()]*\)|\[[^][]*\]|\{[^{}]*\}", "", returned)):
+        returned = flat
+    return flat.count(",")
+
+
+_RETURN = re.compile(r"\breturn\b(.*)")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_NOTE = re.compile(rf"{_STRING.pattern}|//.*|/\*.*?(?:\*/|$)|^\s*[*#].*", re.MULTILINE)
+
+
+def _is_doubled(
+    texts: Texts, segments: Sequence[Segment], index: int, lines: Sequence[str]
+) -> bool:
+    """Whether a hunk gets lines twice of which both sides have one: more than a side has of its
+    own, because they wrote the same under two names; or one that they moved to the same place."""
+    hunk = segments[index]
+    assert isinstance(hunk, Hunk)
+    there = Counter(x for part in segments if isinstance(part, str) for x in lines_of(part))
+    base, ours, theirs, now = map(Counter, (hunk.base or (), hunk.ours, hunk.theirs, lines))
+    both = (ours & theirs) + there
+    new = (sum(map(substantive, side - base - both)) for side in (ours, theirs))
+    twice = {x: n for x, n in (now - (ours | theirs)).items() if both[x] and substantive(x)}
+    if not twice:
+        return False
+    before, *after = (Counter(lines_of(text)) for text in (texts.base, texts.ours, texts.theirs))
+    moved = any(0 < before[x] == after[0][x] == after[1][x] for x in twice)
+    return moved or sum(twice.values()) > min(new)
 
 
 def _is_nested_anew(hunk: Segment) -> bool:
