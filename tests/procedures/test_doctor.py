@@ -158,8 +158,8 @@ def test_a_healthy_fork_has_no_findings(world: World, origin: GitHub) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         "21 checks are fine: conflicts, head, remotes, clone, git, leftovers, hook,\n"
-        "  policy, detection, tags, version, ancestry, drift, workflows, docker, prisma,\n"
-        "  workflow, program, sync-pr, slack, squash-merge, protection, gh.\n"
+        "  policy, detection, tags, version, ancestry, losses, drift, workflows, docker,\n"
+        "  prisma, workflow, program, sync-pr, slack, squash-merge, protection, gh.\n"
         "Nothing is broken.\n"
     ).replace("21 checks", f"{len(CHECKS) - 1} checks")
     assert world.everything() == before
@@ -187,8 +187,8 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
         "    gh, GitHub's command line program, is not installed.\n"
         "    why:  Upgrades are published without a pull request, and releases need gh.\n"
         "    then: install it: https://cli.github.com\n"
-        "10 checks are fine: head, clone, git, leftovers, hook, policy, tags, version,\n"
-        "  docker, program.\n"
+        "11 checks are fine: head, clone, git, leftovers, hook, policy, tags, version,\n"
+        "  losses, docker, program.\n"
         "not checked: conflicts, ancestry, drift, prisma (the remote `upstream` is\n"
         "             missing).\n"
         "    then: `invoke setup`, or: git -C . remote add upstream "

@@ -1736,6 +1736,17 @@ def test_what_a_landed_sync_lost_is_lost_until_it_is_restored_or_dropped(
     assert done.err.endswith(message(what, fix, title="Check failed"))
     assert done.code == 4
     assert {entry["path"] for entry in json.loads(done.out)["lost"]} == {ROUTER, MAIN}
+    wrong = lost.replace("\n  ", ", ")
+    failed = f"he last check of the sync to {TAG} failed ({wrong})."
+    advice = json.loads(published.run("next --json").out)
+    assert advice["command"] == f"invoke {landed}"
+    assert (
+        advice["why"]
+        == f"T{failed} First {fix.partition('; merge')[0]}; once that is merged, this checks it."
+    )
+    assert published.run("release").err == message(f"t{failed}", f"invoke {landed}")
+    done = published.run("doctor --check losses --offline")
+    assert (done.code, f"T{failed}" in " ".join(done.out.split())) == (4, True)
 
     assert published.run("branch.start --name missing-changes").code == 0
     drop = f"verify --tag {TAG} --drop {MAIN} --reason 'the answer is stored elsewhere'"
@@ -1746,6 +1757,8 @@ def test_what_a_landed_sync_lost_is_lost_until_it_is_restored_or_dropped(
     published.git("push --quiet --no-verify origin HEAD:carto/main")
     done = published.run(landed)
     assert (done.code, done.err) == (0, "")
+    assert json.loads(published.run("next --json").out)["command"] == "invoke release"
+    assert published.run("doctor --check losses --offline").code == 0
     # What the fork does later is no loss of the sync, and neither is what a newer release does.
     push_as_colleague(published, {ROUTER: whole.replace("import zlib\n", "")})
     assert published.run(landed).code == 0

@@ -7,6 +7,8 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -79,6 +81,8 @@ def verify_merge(
         release = releases.here(fork, landed)
         with s.console.working("verify"):
             checked = landing.of(s.sh, fork, release)
+        if not s.sh.dry:
+            _keep_landed(fork, release.name, checked)
         name, what = release.name, f"the sync to {release.name}"
         fix = _how_to_fix_landed(s, fork, checked, name)
     else:
@@ -177,12 +181,19 @@ def _how_to_fix_landed(s: Session, fork: Fork, checked: Verification, tag: str) 
     unhealed = any(finding.check == landing.LANDED for finding in checked.wrong)
     if unhealed and not lost and len(checked.wrong) == 1:
         return heal
-    branch = s.command("branch.start", name="missing-changes")
-    drop = s.command("verify", tag=tag, drop="PATH", reason="WHY")
-    ways = f"{branch}; or drop it there: {drop}" if lost else branch
-    restore = f"restore what is missing, on a branch for it: {ways}; merge that, then run the same"
     first = f"{heal}; then " if unhealed else ""
-    return f"{first}{restore} command again."
+    ways = ways_to_restore(s.command, tag, lost=lost)
+    return f"{first}{ways}; merge that, then run the same command again."
+
+
+def ways_to_restore(command: Callable[..., str], tag: str, *, lost: bool) -> str:
+    """What a person may do about what is wrong with a sync that landed.
+
+    lost: whether something is lost, which can also be dropped.
+    """
+    branch = command("branch.start", name="missing-changes")
+    drop = f"; or drop it there: {command('verify', tag=tag, drop='PATH', reason='WHY')}"
+    return f"restore what is missing, on a branch for it: {branch}{drop if lost else ''}"
 
 
 def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> None:
@@ -321,6 +332,43 @@ def kept(fork: Fork, tag: str) -> Verification | None:
         return None
 
 
+_LANDED = "landed.json"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What the last check of a sync that landed found wrong.
+
+    tag: the release. what: in one line. lost: whether something is lost.
+    """
+
+    tag: str
+    what: str
+    lost: bool
+
+
+def _keep_landed(fork: Fork, tag: str, checked: Verification) -> None:
+    """Note what is wrong with a sync that landed, or that nothing is. Whether its history is there
+    is not noted: git knows that at any time."""
+    noted = fork.notes(tag) / _LANDED
+    wrong = tuple(x for x in checked.findings if x.check != landing.LANDED)
+    checked = replace(checked, findings=wrong)
+    if checked.passed:
+        noted.unlink(missing_ok=True)
+    else:
+        lost = bool(checked.account and checked.account.lost)
+        files.keep(noted, msgspec.json.encode(Wrong(tag, in_one_line(checked), lost)).decode())
+
+
+def landed_wrong(fork: Fork) -> list[Wrong]:
+    """What the last check of each sync that landed found wrong, as far as this clone checked it."""
+    found = []
+    for noted in sorted(fork.notes("").rglob(_LANDED)):
+        with suppress(OSError, msgspec.MsgspecError):
+            found.append(msgspec.json.decode(noted.read_bytes(), type=Wrong))
+    return found
+
+
 def _about(fork: Fork) -> str:
     """Everything an account depends on besides its commits."""
     settings = json.dumps(msgspec.to_builtins(fork.loaded.policy), sort_keys=True)
@@ -389,6 +437,11 @@ def what_is_wrong(verification: Verification, what: str) -> str:
     if len(lines) > _MOST_FINDINGS:
         lines[_MOST_FINDINGS:] = [f"and {len(lines) - _MOST_FINDINGS} more"]
     return f"{what} is not right:\n  " + "\n  ".join(lines)
+
+
+def in_one_line(verification: Verification) -> str:
+    """The same in one line, without its subject."""
+    return ", ".join(line.strip() for line in what_is_wrong(verification, "").split("\n")[1:])
 
 
 def in_short(entries: Sequence[Entry]) -> list[str]:

@@ -97,6 +97,7 @@ class _Adviser:
         yield from self._reverted()
         yield from self._unreachable()
         yield from self._change()
+        yield from (Advice(*x) for x in status.failed_landings(self._fork, self._command))
         yield from self._release()
         yield from self._newer()
         if self._facts.problems or status.is_marked(self._sh, fork):

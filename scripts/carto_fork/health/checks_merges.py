@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ..audit import healing, inventory
+from ..audit import healing, inventory, review
 from ..merge.commits import reverted_sync
 from ..run import git
 from ..run.shell import Answer, Shell, command_line
@@ -161,6 +161,13 @@ def _ancestry(patient: Patient) -> Iterator[Diagnosis]:
     )
     heal = healing.way_out(lost, patient.command)
     yield Diagnosis(Level.BROKEN, f"{healing.described(lost)}.", cause, heal)
+
+
+def _losses(patient: Patient) -> Iterator[Diagnosis]:
+    for wrong in review.landed_wrong(patient.fork):
+        what = f"The last check of the sync to {wrong.tag} failed ({wrong.what})."
+        cause = "It landed like that, and no later check found it right."
+        yield Diagnosis(Level.BROKEN, what, cause, patient.command("verify", landed=wrong.tag))
 
 
 def _drift(patient: Patient) -> Iterator[Diagnosis]:
@@ -477,6 +484,7 @@ CHECKS = (
         "An upgrade reports hundreds of conflicts, or leaves upstream's work out.",
         _ancestry,
     ),
+    Check("losses", "A sync that landed has lost something.", _losses),
     Check("drift", "The same conflicts come again with every upgrade.", _drift, slow=True),
     Check("workflows", "An upstream workflow runs in the fork.", _workflows),
     Check("docker", "A merge changed what the fork adds to its images.", _docker),

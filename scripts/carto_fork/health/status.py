@@ -372,10 +372,18 @@ def failed(fork: Fork, upgrade: InProgress, command: Callable[..., str]) -> str:
     if not checked or checked.passed or checked.result != head:
         return ""
     work = git.nearest(fork.place_for(upgrade.branch))
-    wrong = ", ".join(line.strip() for line in review.what_is_wrong(checked, "").split("\n")[1:])
+    wrong = review.in_one_line(checked)
     drop = command("verify", repo=str(work), drop="PATH", reason="WHY")
     ways = review.ways_out(fork, checked, work, drop).rpartition("; ")[0]
     return f"The last check failed ({wrong}). First {ways}"
+
+
+def failed_landings(fork: Fork, command: Callable[..., str]) -> Iterator[tuple[str, str]]:
+    """What to type, and why, about each sync that landed and failed its last check."""
+    for wrong in review.landed_wrong(fork):
+        ways = review.ways_to_restore(command, wrong.tag, lost=wrong.lost)
+        why = f"The last check of the sync to {wrong.tag} failed ({wrong.what}). First {ways}; "
+        yield command("verify", landed=wrong.tag), f"{why}once that is merged, this checks it."
 
 
 def landed(sh: Shell, fork: Fork, contained: Tag | None) -> str:

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from ..audit import review
 from ..ci import notify
 from ..fork import records, releases, tags, version_files
 from ..fork.branches import fetch_tag, on_a_branch
@@ -399,6 +400,9 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
         raise Usage(f"--bump is {bump!r}.", then=f"choose one of {', '.join(BUMPS)}.")
     fork = s.open_fork()
     rules(fork)
+    for wrong in review.landed_wrong(fork):
+        problem = f"the last check of the sync to {wrong.tag} failed ({wrong.what})."
+        raise Refused(problem, then=s.command("verify", landed=wrong.tag))
     if dispatch:
         _dispatch(s, fork, bump)
         return
