@@ -213,6 +213,20 @@ def test_every_check_can_be_asked_for(world: World) -> None:
         assert names | {*report["not_checked"]} == {name}
 
 
+def test_a_check_that_was_asked_for_and_cannot_run_is_not_a_success(world: World) -> None:
+    for ref in world.git("for-each-ref --format='%(refname)' refs/remotes/upstream").splitlines():
+        world.git("update-ref --no-deref -d", ref)
+    done = world.run("doctor --check ancestry")
+    fetch = "git -C . fetch upstream"
+    assert (done.code, done.err.splitlines()[-1]) == (1, f"Next: {fetch}")
+    assert done.err.startswith("Refused: nothing was checked: this clone has fetched nothing from ")
+    assert done.out.endswith(f"    then: {fetch}\nNothing was checked.\n")
+    some = world.run("doctor --check ancestry --check head")
+    assert some.code == 0 and some.out.endswith("\nNothing of what was checked is broken.\n")
+    assert world.paste(fetch).code == 0
+    assert world.run("doctor --check ancestry").code == 0
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [

@@ -407,10 +407,16 @@ def test_a_pull_request_with_a_missing_commit_is_refused(world: World, head: str
 
 
 def test_a_job_without_an_event_file_is_refused(world: World) -> None:
-    variables = event(world, "x", "y") | {"GITHUB_EVENT_PATH": str(world.place / "none")}
-    done = world.run("ci.guard", cwd=None, **variables)
-    assert done.code == 1
-    assert "GITHUB_EVENT_PATH does not describe a pull request" in done.err
+    said = {
+        str(
+            world.place / "none"
+        ): "~/none, which GITHUB_EVENT_PATH names, does not describe a pull",
+        "": "GITHUB_EVENT_PATH names no file about the pull request.",
+    }
+    for path, what in said.items():
+        variables = event(world, "x", "y") | {"GITHUB_EVENT_PATH": path}
+        done = world.run("ci.guard", cwd=None, **variables)
+        assert (done.code, done.err.startswith(f"Refused: {what}")) == (1, True)
 
 
 def test_a_clone_without_the_upstream_remote_is_checked(world: World) -> None:

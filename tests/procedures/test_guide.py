@@ -38,7 +38,7 @@ def following(world: World, cwd: Path | None = None) -> tuple[str, str]:
     if status.code == 0:
         assert json.loads(status.out)["next"] == dict(zip(("command", "why"), advice, strict=True))
     else:
-        assert advice[0].startswith("git clone ")
+        assert advice[0].startswith(("git clone ", "invoke next --repo litellm"))
     assert world.everything() == before
     return advice
 
@@ -554,6 +554,7 @@ def test_next_suggests_clone_or_init_outside_a_fork(world: World, tmp_path: Path
         "git clone https://github.com/CartoDB/litellm.git",
         f"{tmp_path.name} is not a git repository.",
     )
+    assert following(world, cwd=world.place)[0] == "invoke next --repo litellm"
     world.call(["git", "init", "--quiet", "other"], cwd=tmp_path)
     other = tmp_path / "other"
     assert following(world, cwd=other)[0] == "invoke fork.init"
@@ -627,6 +628,14 @@ def test_a_checkout_of_the_program_is_no_fork(tmp_path: Path, world: World) -> N
         "invoke sandbox",
         "This is a checkout of carto-fork, not of a fork; this builds a fork to try it on.",
     )
+    # Wherever in it: one sandbox is enough.
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    assert following(world, docs)[0] == "invoke sandbox --path ../.sandbox"
+    (tmp_path / ".sandbox" / "litellm").mkdir(parents=True)
+    why = "This is a checkout of carto-fork, not of a fork; {} is one to try it on."
+    for place, built in ((docs, "../.sandbox/litellm"), (tmp_path / ".sandbox", "litellm")):
+        assert following(world, place) == (f"invoke next --repo {built}", why.format(built))
 
 
 def test_a_topic_names_the_clone_that_was_named(world: World) -> None:

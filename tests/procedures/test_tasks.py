@@ -135,7 +135,7 @@ def status(
         f"  upstream tag in it          {contained}\n"
         "  newest release of the fork  v1.75.2-carto.1.2.0\n"
         f"  newest stable upstream tag  {newest}\n"
-        "  carto/main against origin   up to date, as last fetched\n"
+        "  carto/main against origin   the same, as of the last fetch\n"
         f"  mirror against upstream     {mirror}\n"
         f"{more}"
     )
@@ -152,7 +152,7 @@ def status(
         ),
         pytest.param(
             ("switch --quiet --create main origin/main", "fetch --quiet --no-tags upstream"),
-            status(checked_out="main", mirror="0 ahead, 5 behind, as last fetched"),
+            status(checked_out="main", mirror="0 ahead, 5 behind, as of the last fetch"),
             id="main checked out",
         ),
     ],
@@ -174,7 +174,7 @@ def test_status_reads_the_version_on_origins_production_branch(world: World) -> 
     world.git("commit --quiet --all --message 'my own version'")
     done = world.run("status")
     assert "  version on carto/main       1.75.2.1\n" in done.out
-    assert "  carto/main against origin   1 ahead, 0 behind, as last fetched\n" in done.out
+    assert "  carto/main against origin   1 ahead, 0 behind, as of the last fetch\n" in done.out
 
 
 def test_status_never_says_that_all_is_done_if_upstream_is_not_reached(

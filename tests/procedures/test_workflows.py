@@ -154,7 +154,7 @@ def test_a_pull_request_does_not_replace_the_guard(world: World, hub: GitHub) ->
     run = actions.run(GUARD)
     assert run.results == {"guard": "failure"}
     judges = f"carto_fork.toml, {guard}, {DEPENDENCIES}, {REQUIREMENTS}, {twin}"
-    assert f"  judge: this pull request changes {judges}. That decides" in run.log
+    assert f"  judge: this pull request changes {judges}. Such a file decides" in run.log
     installed = (actions.place / "installed").read_text()
     assert "invoke==1\n" in installed and "carto-fork==1\n" in installed
     assert "evil" not in installed

@@ -176,7 +176,8 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     hosted = github.slug_of(fork.policy.remotes.origin.url)  # elsewhere no check runs
     if judges and hosted and not (each.pull and _approved(sh, fork, each)):
         what = f"{'this pull request' if each.pull else each.what} changes {', '.join(judges)}. "
-        what += f"That decides what the check {CHECK} does, or can report one of its name. "
+        what += f"Such a file decides what {CHECK} checks, or can report another check of the name "
+        what += f"{CHECK}. "
         what += "Somebody else with push access has to approve "
         what += f"commit {each.head[:10]}." if each.pull else "that in the pull request."
         yield Finding("judge", what, certain=bool(each.pull))
@@ -241,7 +242,8 @@ _CALLED = re.compile(r"\buses:\s*[\"']?\./([^\s\"'#]+)")
 
 
 def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> list[str]:
-    """The files that change and that this check relies on, or that can report one of its name.
+    """The files that change and that this check relies on, or that can report another check of its
+    name.
 
     stable: the releases that it brings; CODEOWNERS may equal one of theirs.
     """

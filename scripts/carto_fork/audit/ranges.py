@@ -118,15 +118,18 @@ def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
 def _event(sh: Shell, fork: Fork) -> tuple[str, str, str]:
     """The base, the head and the number of this job's pull request. Raises Refused if they are not
     known or not here."""
+    then = "run it on `pull_request`, or name the commits with --range."
+    if not (path := os.environ.get("GITHUB_EVENT_PATH")):
+        raise Refused("GITHUB_EVENT_PATH names no file about the pull request.", then=then)
     try:
-        event = json.loads(Path(os.environ.get("GITHUB_EVENT_PATH", "")).read_bytes())
+        event = json.loads(Path(path).read_bytes())
         pull = event["pull_request"]
         ends = [str(pull[side]["sha"]) for side in ("base", "head")]
         number = str(pull.get("number", "?"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Refused(
-            f"the file GITHUB_EVENT_PATH does not describe a pull request: {error!r}.",
-            then="run it on `pull_request`, or name the commits with --range.",
+            f"{path}, which GITHUB_EVENT_PATH names, does not describe a pull request: {error!r}.",
+            then=then,
         ) from None
     present = [git.is_hash(end) and git.has_object(sh, fork.path, end) for end in ends]
     if missing := [end for end, is_present in zip(ends, present, strict=True) if not is_present]:

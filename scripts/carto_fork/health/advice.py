@@ -54,6 +54,9 @@ def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
             raise
         url = load_policy().policy.remotes.origin.url
         why = f"{printable(git.named(path))} is not a git repository."
+        clone = git.nearest(path / Path(url).name.removesuffix(".git"))
+        if (clone / ".git").exists():
+            return Advice(command("next", repo=str(clone)), f"{why} A clone is in it.")
         return Advice(f"git clone {quote(url)}", why)
     facts = status.read(sh, fork)
     advice = of(sh, fork, facts, command)
@@ -159,12 +162,15 @@ class _Adviser:
         """A policy, the remotes, the whole history."""
         fork, remotes = self._fork, self._fork.policy.remotes
         if fork.is_of_the_tasks:
-            why = "This is a checkout of carto-fork, not of a fork;"
-            if (built := Path(".sandbox/litellm")).is_dir():
-                why += f" {built} is one to try it on."
-                yield Advice(self._command("next", repo=str(built)), why)
+            why, place = "This is a checkout of carto-fork, not of a fork;", fork.home / ".sandbox"
+            if (place / "litellm").is_dir():
+                built = str(git.nearest(place / "litellm"))
+                yield Advice(
+                    self._command("next", repo=built), f"{why} {built} is one to try it on."
+                )
+            path = "" if fork.home.samefile(".") else str(git.nearest(place))
             why += " this builds a fork to try it on."
-            yield Advice(self._command("sandbox", repo=""), why)
+            yield Advice(self._command("sandbox", repo="", path=path), why)
         if fork.problem:
             why = "The fork's policy is not valid; this says why, and prints the one used "
             yield Advice(self._command("fork.config"), f"{why}meanwhile.")

@@ -155,7 +155,7 @@ class Patient:
         if not self.fork.has_production:
             origin = self.fork.policy.remotes.origin.name
             fetch = f"{git.at(self.repo)} fetch {origin}"
-            raise Unchecked(f"this clone lacks {self.production}: {fetch}")
+            raise Unchecked(f"this clone lacks {self.production}\n{fetch}")
         return self.fork.production_commit
 
     @cached_property

@@ -79,6 +79,11 @@ class Report:
     unchecked: dict[str, str]
     healthy: tuple[str, ...]
 
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing could be checked."""
+        return bool(self.unchecked) and not (self.findings or self.healthy)
+
     def of(self, level: Level) -> list[Diagnosis]:
         """The findings of one level."""
         return [finding for _, finding in self.findings if finding.level is level]
@@ -129,6 +134,10 @@ def doctor(s: Session, options: Examination) -> None:
             untouched="What was fixed is listed above." if fixed else "Nothing was changed.",
             then=again if able else broken[0].then,
         )
+    whys = [why.split("\n", 1) for why in report.unchecked.values() if "\n" in why]
+    if options.checks and report.nothing and whys and not options.offline:
+        what, then = whys[0]
+        raise Refused(f"nothing was checked: {what}.", then=then)
 
 
 def _look(s: Session, options: Examination, checks: Sequence[Check]) -> Report:
@@ -176,7 +185,7 @@ def _made(s: Session, check: Check, patient: Patient) -> tuple[list[Diagnosis], 
         return findings, s.spelled_out(str(no)) or "unknown"
     except Stop as no:
         if not (then := s.remedy(no)):
-            return findings, no.what.rstrip(".")
+            return findings, f"{no.what.rstrip('.')}\n{s.spelled_out(no.then)}"
         cause = "A crash leaves such files, and so does a full disk."
         findings.append(Diagnosis(Level.BROKEN, no.what, cause, then))
     return findings, ""
@@ -226,6 +235,10 @@ def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> 
     broken, look = count[Level.BROKEN], count[Level.LOOK]
     if broken or look:
         console.say(f"{broken} broken, {look} to look at.", "bold")
+    elif report.nothing:
+        console.say("Nothing was checked.", "bold")
+    elif report.unchecked:
+        console.say("Nothing of what was checked is broken.", "bold")
     else:
         console.say("Nothing is broken.", "bold")
 

@@ -312,8 +312,8 @@ def show(console: Console, facts: Status, repo: str, why: str) -> None:
     def distance(pair: tuple[int, int] | None) -> str:
         if pair is None:
             return "unknown in this clone"
-        state = "up to date" if pair == (0, 0) else f"{pair[0]} ahead, {pair[1]} behind"
-        return f"{state}, as last fetched"
+        state = "the same" if pair == (0, 0) else f"{pair[0]} ahead, {pair[1]} behind"
+        return f"{state}, as of the last fetch"
 
     version = ", ".join(sorted(set(facts.version.values()))) or "not stated"
     where = "" if facts.online else " (as of the last fetch: upstream cannot be reached)"

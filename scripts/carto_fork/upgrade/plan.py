@@ -478,7 +478,7 @@ def _of_others(
         landed = releases.contained(sh, fork, target.base, fork.refs)
     for name in sorted(target.syncs):
         one = release_of(name)
-        # Production's history may lack the branch, if it was squashed and healed, but not its release.
+        # If it was squashed and healed, production lacks the branch, but not its release.
         if one and one < target.tag and not (landed and one <= landed):
             yield (
                 f"{name} is on {origin}, too; if its pull request is open, that of "
