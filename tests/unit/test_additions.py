@@ -42,6 +42,7 @@ FUNCTION = "void run(void) {\n    start();\n"
          "<resources>\n", "{ours}{theirs}"),
         ("redis.conf", "\n# Threads\nthreads 2\n", "\n# bio 1\n", "port 1\n", "{ours}{theirs}"),
         (".gitignore", "/a\n", "/b\n", "x\n", "{ours}{theirs}"),
+        ("go.sum", "a v1 h1:x=\nb v2 h1:y=\n", "a v1 h1:x=\n", "x\n", "{ours}"),
         ("Makefile", "\n.PHONY: a\na:\n\tx\n", "\n.PHONY: b\nb:\n\ty\n", "all:\n",
          "{ours}{theirs}"),
     ],
@@ -175,4 +176,6 @@ def test_two_recipes_of_one_new_target_are_not_made_one() -> None:
     ours, theirs = ("lint:\n", "\truff check\n"), ("lint:\n", "\tflake8\n")
     assert additions.joined("Makefile", "all:\n\tx\n", ours, theirs, "") is None
     ours, theirs = ("# ours\n", "A = 1\n"), ("# ours\n", "B = 2\n")
+    twice = additions.joined("go.sum", "", ("a\n", "b\n", "c\n"), ("b\n",), "")
+    assert twice == ("a\n", "b\n", "c\n")
     assert additions.joined("Makefile", "", ours, theirs, "") == (*ours, theirs[1])

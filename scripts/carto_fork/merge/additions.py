@@ -43,9 +43,11 @@ def together(
 
     before, after: the text around the place.
     """
+    if _is_set(path):
+        theirs = [line for line in theirs if line not in ours]
     placed = _sorted(before, ours, theirs, after)
     name = path.rpartition("/")[2].lower()
-    if name.endswith(_SETS):
+    if _is_set(path):
         why = ORDERED if any(line.startswith("!") for line in (*ours, *theirs)) else ""
     elif name.endswith(_PROSE) and "requirements" not in name:
         why = ORDERED
@@ -64,6 +66,8 @@ def joined(
     end = _alike(ours[start:][::-1], theirs[start:][::-1])
     mine, upstreams = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
     same, last = ours[:start], ours[len(ours) - end :]
+    if _is_set(path):
+        upstreams = tuple(line for line in upstreams if line not in mine)
     if mine and upstreams:
         if any(inside_of("".join(same), lines) for lines in (mine, upstreams)):
             return None
@@ -71,6 +75,11 @@ def joined(
         if _objection(path, around[0], mine, upstreams, around[1]) not in ("", ORDERED):
             return None
     return (*same, *mine, *upstreams, *last)
+
+
+def _is_set(path: str) -> bool:
+    """Whether a file has no order and no line twice."""
+    return path.rpartition("/")[2].lower().endswith(_SETS)
 
 
 def _objection(

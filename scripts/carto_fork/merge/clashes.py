@@ -36,6 +36,7 @@ _TIED = [
         ("cron|schedule|time", "time_?zone|tz"),
         ("image|command|entrypoint|cmd|executable|program", "arg(ument)?s|options|command"),
         ("price|amount|cost|value", "currency|units?"),
+        (r"\w*([Hh]ash|[Rr]oot|[Dd]igest)", r"\w*([Hh]ash|[Rr]oot|[Dd]igest)"),
     )
 ]
 """Keys whose values belong together."""

@@ -21,6 +21,7 @@ FORM, PARTS = "form", "parts"
 LONG = "The file is too long to try each hunk by the parts of the file."
 
 _WORD = re.compile(r"[^\W\d]\w+")
+_MEMBER = re.compile(r"(?<![\w.])[^\W\d]\w*(?:\.|->|::)[^\W\d]\w*")
 _STRING = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'")
 _RENAMED = 10
 """A side has renamed something if the base refers to it more often than this per reference that is
@@ -195,14 +196,22 @@ class Gone:
         self.trees: dict[str, Tree] = {}
         self.answers: dict[tuple[str, str], bool] = {}
         self.counts: list[Counter[str]] = []
+        self.members: list[Counter[str]] = []
         self.parts: Counter[str] = Counter()
 
     def is_used(self, hunk: Hunk) -> bool:
         """Whether one side of a hunk removed the file's last mention of something that the other
-        side mentions more often than before, although the hunk is where it comes from."""
+        side mentions more often than before, although the hunk is where it comes from; or that the
+        other side's lines name as a part of something, such as `api.backend`."""
         if self.language.maps:
             return False
-        return _is_used(_bound(hunk, self.language), self._counts())
+        if _is_used(_bound(hunk, self.language), self._counts()):
+            return True
+        if not self.members:
+            texts = (self.texts.base, self.texts.ours, self.texts.theirs)
+            self.members = [Counter(_MEMBER.findall(_STRING.sub("", text))) for text in texts]
+        named = _MEMBER.findall(_STRING.sub("", "".join((*hunk.ours, *hunk.theirs))))
+        return _is_used([name for name in named if self.members[0][name]], self.members)
 
     def is_from_elsewhere(self, hunk: Hunk) -> bool:
         """Whether one side imports a name from somewhere else than the base, which does so outside
