@@ -1821,10 +1821,12 @@ NO_UPSTREAM = message(
 
 @pytest.fixture
 def drifted(published: World) -> World:
-    """A sync that was merged without upstream's change to a file that the fork never touched."""
+    """A sync that was merged without upstream's change to a file that the fork never touched, and
+    with new files without words and with upstream's lines: these are the fork's."""
     old = published.git(f"show carto/main:{USAGE}") + "\n"
     router = published.git(f"show {SYNC}:{ROUTER}") + "\n"
-    land(published, TAG, {USAGE: old, ROUTER: router.replace("import zlib\n", "")})
+    new = {"tests/ours/__init__.py": "", "docs/ours.md": "---\n", "docs/usage.tsx": old}
+    land(published, TAG, {USAGE: old, ROUTER: router.replace("import zlib\n", ""), **new})
     published.git("fetch --quiet --no-tags upstream")
     return published
 

@@ -202,7 +202,12 @@ class _Paths(Mapping[str, Sequence[Commit]]):
         merged = [versions for entries in left.values() for _, versions in entries if versions]
         wrote = _written(self._sh, self._repo, merged) if merged else {}
         for path, entries in left.items():
-            self._found[path] = [c for c, versions in entries if not versions or wrote[versions]]
+            self._found[path] = [
+                commit
+                for commit, versions in entries
+                # A file that no parent has is the fork's even if it has no words, or is empty.
+                if not versions or wrote[versions] or not any(versions[:-1])
+            ]
 
 
 def _written(sh: Shell, repo: Path, merged: Sequence[Versions]) -> dict[Versions, set[str]]:
