@@ -45,6 +45,8 @@ def together(
     """
     if _is_set(path):
         theirs = [line for line in theirs if line not in ours]
+        if not theirs:
+            return tuple(ours)
     placed = _sorted(before, ours, theirs, after)
     name = path.rpartition("/")[2].lower()
     if _is_set(path):
