@@ -280,7 +280,7 @@ def test_conflicts_of_a_rebase_cherry_pick_or_revert_are_reported(world: World, 
     world.call(["git", what, where])
     assert operation(directory(shell(), world.fork)) == what
     finding = one(world, "conflicts", "broken")
-    assert finding["then"].endswith(f"git -C . {what} --continue")
+    assert finding["then"].endswith(f"`git -C . {what} --continue`")
     (world.fork / "x.txt").write_text("d\n")
     world.git("add x.txt")
     finding = one(world, "conflicts", "look")
@@ -1213,6 +1213,9 @@ def test_an_unprotected_branch_is_reported(world: World, origin: GitHub) -> None
     assert people["what"] == "no code owner has to approve changes to carto_fork.toml."
     assert "write `/.github/ @CartoDB/TEAM` and `/carto_* @CartoDB/TEAM` as" in people["then"]
     assert len(rules["then"]) < 160, rules["then"]
+    shown = world.run("doctor --check protection").out.splitlines()
+    wide = [line.strip() for line in shown if len(line) > 80 and "rulesets" not in line]
+    assert wide == []  # each of the two commands in that sentence is on one line
     type_it(world, rules["then"])
     with origin.open() as opened:
         assert [documents.ruleset(load_policy().policy)] == opened.origin().state.rulesets

@@ -245,7 +245,7 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         if merge:
             cause, resolve = "Both sides changed the same, and no rule decides that.", merge.how
         if what != "merge":
-            resolve = f"edit them, {git.at(work)} add them, then {conclude}"
+            resolve = f"edit them, `{git.at(work)} add` them, then `{conclude}`"
         yield Diagnosis(Level.BROKEN, problem, cause, resolve)
 
 
@@ -393,8 +393,8 @@ def _leftovers(patient: Patient) -> Iterator[Diagnosis]:
         repo = git.at(patient.repo)
         first = quote(str(git.nearest(gone[0].path, patient.repo)))
         cause = "Somebody removed or moved it, or its disk is not mounted; git still lists it."
-        then = f"if it was moved: {repo} worktree repair NEW_PLACE; if it is gone for good: {repo} "
-        yield Diagnosis(Level.LOOK, what, cause, f"{then}worktree remove --force {first}")
+        then = f"if it was moved: `{repo} worktree repair NEW_PLACE`; if it is gone: `{repo} "
+        yield Diagnosis(Level.LOOK, what, cause, f"{then}worktree remove --force {first}`")
     origin, sync = patient.fork.policy.remotes.origin, patient.fork.policy.branches.sync_for("TAG")
     heads = None
     if not patient.offline and patient.fork.url(origin):

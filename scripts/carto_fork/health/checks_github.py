@@ -341,8 +341,8 @@ def _code_owners(patient: Patient) -> Iterator[Diagnosis]:
         place = next((path for path in CODE_OWNERS if path in patient.files), CODE_OWNERS[0])
         lines = " and ".join(f"`{path} @{owner}/TEAM`" for path in ("/.github/", "/carto_*"))
         start = patient.command("branch.start", name="code-owners")
-        then = f"{start}; write {lines} as the last lines of {place} there, commit it, then "
-        yield Diagnosis(Level.LOOK, what, cause, then + patient.command("branch.pr"))
+        then = f"`{start}`; write {lines} as the last lines of {place} there, commit it, then type "
+        yield Diagnosis(Level.LOOK, what, cause, f"{then}`{patient.command('branch.pr')}`")
 
 
 def _kept(patient: Patient, ruleset: dict[str, Any]) -> str:

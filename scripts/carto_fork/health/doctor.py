@@ -18,7 +18,7 @@ from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Stop, Usage
 from ..run.steps import Condition, Plan, Step
-from ..run.text import counted, printable
+from ..run.text import counted, may_wrap, printable
 from . import checks_clone, checks_github, checks_merges
 from .checks import Check, Diagnosis, Inapplicable, Level, Patient, Unchecked
 
@@ -216,7 +216,9 @@ def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> 
             if finding.level is not Level.NOTE:
                 console.annotate(name, finding.what, sure=finding.level is Level.BROKEN)
             console.say(finding.cause, head="    why:  ")
-            if finding.then:
+            if finding.then and may_wrap(finding.then):
+                console.say(finding.then, "cyan", head="    then: ")
+            elif finding.then:
                 console.row("    then: ", finding.then, "cyan")
     if report.healthy:
         number = counted(len(report.healthy), "check")

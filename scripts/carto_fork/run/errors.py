@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from invoke.exceptions import Exit
 
-from .text import harmless, printable, wrapped
+from .text import harmless, may_wrap, printable, wrapped
 
 
 class ExitCode(IntEnum):
@@ -80,15 +80,9 @@ def _fitted(text: str, as_it_is: bool = False) -> Iterator[str]:
         yield from [line] if fits else wrapped(line, width)
 
 
-_COMMAND = re.compile(
-    r"(^|\s)((\S*/)?(git|gh|invoke|carto-fork|make|mv|rm|ls|cd|pip|python\S*)|-\S+) "
-)
-
-
 def _unbroken(line: str) -> Iterable[str]:
-    """The lines of what to type next. People paste commands, so a line is only wrapped if all of
-    those in it are in backticks."""
-    return [line] if _COMMAND.search(re.sub("`[^`]*`", "", line)) else _fitted(line)
+    """The lines of what to type next."""
+    return _fitted(line) if may_wrap(line) else [line]
 
 
 class Refused(Stop):

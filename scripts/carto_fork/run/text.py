@@ -119,6 +119,17 @@ def wrapped(line: str, width: int, head: str = "") -> list[str]:
     return [part.replace("\0", " ") for part in lines or [""]]
 
 
+_COMMAND = re.compile(
+    r"(^|\s)((\S*/)?(git|gh|invoke|carto-fork|make|mv|rm|ls|cd|pip|python\S*)|-\S+) "
+)
+
+
+def may_wrap(line: str) -> bool:
+    """Whether a line of what to type next may be wrapped: people paste commands, so all of those in
+    it have to be in backticks."""
+    return not _COMMAND.search(re.sub("`[^`]*`", "", line))
+
+
 def pathspec_word(path: str) -> str:
     """A path as a word to paste after the `--` of a git command, matching that path alone."""
     if re.search(r"[*?\[\]\\]|^:", path):
