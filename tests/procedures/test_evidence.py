@@ -35,12 +35,14 @@ MERGE = f"verify --ours carto/main --theirs {TAG} --result {SYNC}"
 AS_BEFORE = "Your checkout, carto/main and origin are unchanged."
 
 MEND = (
-    f"fix it in {WORK} and commit, or drop it: `invoke verify --repo {WORK} --drop PATH "
+    f"fix the merge in {WORK} and commit, or drop what is lost (your words for PATH and WHY): "
+    f"`invoke verify --repo {WORK} --drop PATH "
     f"--reason WHY`; then run `invoke {UPGRADE}` again."
 )
 REASON = "give --reason in words that a colleague understands in a year."
 
 ROUTER, MAIN = "litellm/router.py", "litellm/responses/main.py"
+DROPPED = f"1 change in {ROUTER} dropped, which carto_drops.toml records and is committed"
 AFFINITY = (
     "        if session_id is not None:\n"
     "            # CARTO: agents profit from the prompt cache of one deployment\n"
@@ -163,8 +165,8 @@ LOCK_FILE = f"lock file: {LACKS}\n".replace(" it: ", "\n  it: ")
 
 def accounted(lost: str) -> str:
     """The last sentence of the account of the merge of v1.76.5."""
-    head = f"Checked 45 fork files and 38 upstream files: {lost} lost, 1 to look at, 2"
-    return f"{head}\n  absorbed, 15 dropped on purpose.\n"
+    head = "Checked 45 fork files and 38 upstream files, change by change: "
+    return f"{head}{lost.split()[0]} lost, 1 to look\n  at, 2 absorbed, 15 dropped on purpose.\n"
 
 
 def page(merge: str = "merge") -> str:
@@ -376,11 +378,11 @@ def stopped(world: World, *problems: str, line: str = UPGRADE) -> None:
     listed = "".join(f"\n  {problem}" for problem in problems)
     then = MEND
     if not any(problem.startswith(("lost:", "the fork's own")) for problem in problems):
-        then = re.sub(r", or drop it: .*?(?=; then)", "", then)
+        then = re.sub(r", or drop what is lost .*?(?=; then)", "", then)
     if any(problem.startswith("feature:") for problem in problems):
         policy = f"{WORK}/carto_fork.toml"
         way = f", or, if a feature is only written differently, correct {policy} and commit"
-        way += " (if you give it up, remove it there); then"
+        way += " (to give the feature up, remove it there); then"
         then = then.replace("; then", way)
     then = then.replace(UPGRADE, line).replace(TAG, tag)
     said = message(f"the merge of {tag} is not right:{listed}", then, AS_BEFORE, "Check failed")
@@ -437,7 +439,10 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
     done = prepared.run(f"verify --repo {WORK} --drop {ROUTER}", "--reason", reason)
     assert (done.code, done.err) == (0, "")
     first = AFFINITY.splitlines()[0].strip()
-    assert done.out.startswith(f"1 change in {ROUTER} dropped: {reason}\n  the fork's: {first}, ")
+    assert done.out.startswith(f"{DROPPED}: {reason}\n  the fork's: {first}, ")
+    assert done.out.endswith(f"\nNext: invoke next --repo {WORK}\n")
+    after = json.loads(prepared.run(f"next --repo {WORK} --json").out)["command"]
+    assert sorted(after.split()) == sorted(f"invoke {UPGRADE} --repo {WORK}".split())
     assert (work / "carto_drops.toml").read_text().startswith(before)
     assert drops(prepared, work)[-1] == {
         "path": ROUTER,
@@ -518,7 +523,7 @@ def test_a_drop_takes_only_what_is_lost(prepared: World) -> None:
     gone = {name: [e["path"] for e in data[name]].count(ROUTER) for name in ("lost", "look_at")}
     assert gone == {"lost": 1, "look_at": 1}
     done = prepared.run(f"verify --repo {WORK} --drop {ROUTER} --reason whole")
-    assert done.out.startswith(f"1 change in {ROUTER} dropped: whole\n")
+    assert done.out.startswith(f"{DROPPED}: whole\n")
     lines = [line.strip() for line in AFFINITY.splitlines()]
     assert drops(prepared, prepared.work(TAG))[-1]["lines"] == lines
 

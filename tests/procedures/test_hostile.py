@@ -282,7 +282,8 @@ def test_failing_tests_on_the_merged_tree_stop_the_upgrade(tmp_path: Path) -> No
     message = (
         "Check failed: `make test-unit` ended with exit code 2 on the merged tree "
         f"(log: .git/carto-fork/{NEXT}/test.log).\n"
-        f"It did not see: {', '.join(withheld())}.\n"
+        f"It saw none of these variables; `environment` in `[commands]` names what it may see: "
+        f"{', '.join(withheld())}.\n"
         f"{AS_BEFORE}"
         f"Next: fix it in ../{work.name}, commit, then run `invoke {UPGRADE_NEXT}` again "
         "(--no-tests skips this step).\n"

@@ -1045,14 +1045,16 @@ def test_a_missing_or_outdated_gh_of_a_sandbox_is_rewritten(world: World, tmp_pa
     """It may have been built without the packages its gh needs, or by an older version."""
     first = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
     assert first.code == 0, first.err
-    assert " is a new fork to try things on; `invoke next --repo " in " ".join(first.out.split())
+    assert " is a new fork to try things on. Next: invoke next --repo " in " ".join(
+        first.out.split()
+    )
     gh = tmp_path / "box" / "gh"
     text = gh.read_text()
     for change in (gh.unlink, lambda: gh.write_text("#!/bin/sh\n")):
         change()
         again = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
         assert (again.code, again.err) == (0, "")
-        assert " is the fork to try things on; `invoke next --repo " in " ".join(again.out.split())
+        assert " is the fork to try things on.\nNext: invoke next --repo " in again.out
         assert gh.read_text() == text and os.access(gh, os.X_OK)
     quiet = world.run(f"sandbox --quiet --path {tmp_path}/box", cwd=world.place)
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")

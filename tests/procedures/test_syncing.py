@@ -65,7 +65,7 @@ def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
     body = pull.body
     for part in (
         "Do not squash",
-        "18 fork lines gave way to upstream's.",
+        "In them, 18 fork lines gave way to upstream's.",
         "| `litellm/router.py` | content | upstream's | dropped on purpose: ",
         "**0 changes lost**",
         "| new | upstream workflow | `.github/workflows/publish-migrations.yml` |",

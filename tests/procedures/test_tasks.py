@@ -712,7 +712,7 @@ def test_resolve_conflicts_decides_as_an_upgrade_does(world: World) -> None:
     done = world.run("resolve-conflicts")
     assert done.code == 0
     assert done.out.endswith(
-        " 0 left. 18 fork lines gave way to upstream's.\nNext: git -C . commit\n"
+        " 0 left. In them, 18 fork lines gave way to upstream's.\nNext: git -C . commit\n"
     )
     tree = world.git("write-tree")
     world.git("merge --abort")
@@ -889,17 +889,17 @@ def verify_says(
     if not findings:
         assert (done.code, done.err) == (0, "")
         looks = "2 findings" if added else "1 finding"
-        count = f"0 changes lost, {looks[0]} to look at, 2\n  absorbed, 15 dropped on purpose."
+        count = f"0 lost, {looks[0]} to look\n  at, 2 absorbed, 15 dropped on purpose."
         assert done.out == (
             f"{LOCK_FILE.replace(' it:', f'{chr(10)}  it:')}\n{f'{more}{chr(10)}' if added else ''}"
-            f"Checked 45 fork files and 38 upstream files: {count}\n"
+            f"Checked 45 fork files and 38 upstream files, change by change: {count}\n"
             f"Nothing is lost; {looks} in the merge of {tag} to look at, now or in the\n"
             "  review.\n"
             f"report: .git/carto-fork/{tag}/report.html\n"
         )
         return
     listed = "".join(f"\n  {finding}" for finding in findings)
-    then = then or f"fix it in {WORK} and commit; then run `invoke {line}` again."
+    then = then or f"fix the merge in {WORK} and commit; then run `invoke {line}` again."
     said = message(f"the merge of {tag} is not right:{listed}", then, title="Check failed")
     assert (done.err, done.code) == (said, 4)
     data = json.loads(world.run(f"{line} --json").out)
@@ -993,7 +993,7 @@ def test_verify_names_the_branch_of_an_upgrade_whose_work_tree_is_gone(prepared:
     line = f"verify --ours carto/main --theirs {TAG} --result upstream-sync/{TAG}"
     assert (done.code, f"invoke {line}" in " ".join(done.err.split())) == (4, True)
     there = prepared.run(line)
-    assert (there.code, "0 changes lost" in there.out) == (0, True)
+    assert (there.code, "change by change: 0 lost" in there.out) == (0, True)
 
 
 def test_verify_finds_nothing_in_a_finished_upgrade(prepared: World) -> None:

@@ -35,13 +35,23 @@ def test_an_upgrade_whose_conflicts_the_rules_decide_is_published(world: World) 
     ).split()
     assert merge == [production, world.git("rev-parse v1.76.5^0", repo=world.upstream)]
     assert not world.work("v1.76.5").exists()
+    # What is to look at can be changed there.
+    [add] = re.findall("^    (git .* worktree add .*)$", done.out, re.MULTILINE)
+    assert world.paste(add).code == 0
+    (world.work("v1.76.5") / "NOTE.md").write_text("ours\n")
+    world.git("add NOTE.md", repo=world.work("v1.76.5"))
+    world.git("commit --quiet -m 'docs: ours'", repo=world.work("v1.76.5"))
+    [again] = re.findall(r"then\s+`?(invoke upgrade-carto.*?)`?\s+checks and pushes", done.out)
+    assert world.paste(again).code == 0
+    assert world.git("show upstream-sync/v1.76.5:NOTE.md", repo=world.origin) == "ours"
 
 
 def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: World) -> None:
     before = world.checkout()
     paused = world.run("upgrade-carto --tag v1.77.2-stable")
     assert paused.code == 3
-    assert "  takes        unknown: this is the first upgrade in this clone\n" in paused.out
+    assert "  takes  " not in paused.out
+    assert "  kind of tag  stable, which the automation takes, too\n" in paused.out
     page = ".git/carto-fork/v1.77.2-stable/report.html"
     assert f"The page to review it by will be {page}\n" in paused.out
     assert paused.err == (
@@ -58,14 +68,13 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     again = world.run("upgrade-carto --tag v1.77.2-stable")
     assert again.code == 3
     assert "21 of 23 conflicts decided, 2 left." in again.out
-    assert "  takes        unknown: this is the first upgrade in this clone\n" in again.out
     resolved_by_hand(world, work)
     done = world.run("upgrade-carto --tag v1.77.2-stable")
     assert done.code == 0, done.err
     assert "refs/heads/upstream-sync/v1.77.2-stable" in world.refs(world.origin)
     assert world.checkout() == before
     dry = " ".join(world.run("upgrade-carto --tag v1.76.5 --dry").out.replace("\n#", "").split())
-    assert re.search(r"takes about \d+ s, as its steps last took \(\w+: about \d+ s\) ", dry), dry
+    assert re.search(r"takes about \d+ s, as last time", dry), dry
 
 
 @pytest.mark.slow
@@ -81,7 +90,8 @@ def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(wor
         done = world.run(PAUSES)
         said = message(
             f"the merge of v1.77.2-stable is not right:\n  lost: {changes}",
-            f"fix it in {where} and commit, or drop it: `invoke verify --repo {where} "
+            f"fix the merge in {where} and commit, or drop what is lost (your words for PATH and "
+            f"WHY): `invoke verify --repo {where} "
             f"--drop PATH --reason WHY`; then run `invoke {PAUSES}` again.",
             UNTOUCHED,
             "Check failed",
@@ -92,7 +102,7 @@ def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(wor
     stopped(f"2 upstream changes in Dockerfile, {LAYOUT}")
     why = json.loads(world.run("next --json").out)["why"]
     assert "is not finished. The last check failed (lost: 2 upstream changes in Dockerfile" in why
-    assert f"First fix it in {where} and commit, or drop it: `invoke verify" in why
+    assert f"First fix the merge in {where} and commit, or drop what is lost (" in why
     stopped(f"2 upstream changes in Dockerfile, {LAYOUT}")
     for path, left in (("Dockerfile", f"1 upstream change in {LAYOUT}"), (LAYOUT, "")):
         let_go = world.run(drop.format(path).removeprefix("invoke "))

@@ -200,7 +200,7 @@ def test_a_failed_check_and_a_late_change_of_mind_are_led_on(world: World, githu
     assert following.startswith(f"invoke {line} ")
     assert f" The last check failed (lost: 2 fork changes in {LEFT[0]}). First fix " in following
     where = f"../litellm.upstream-sync-{NEXT}"
-    assert f"{where} and commit, or drop it: " in following
+    assert f"{where} and commit, or drop what is lost (" in following
     assert f" verify --repo {where} --drop PATH --reason WHY`; then this" in following
     ours = world.git(f"show carto/main:{LEFT[0]}")
     (work / LEFT[0]).write_text(f"{ours}\n")

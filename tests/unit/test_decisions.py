@@ -346,7 +346,9 @@ def test_a_hunk_with_more_than_the_version_is_left_for_a_person(line: str, side:
     text = version_hunk(**lines)
     decision = decided(conflict(text=text), rule(Take.VERSION))
     assert (decision.take, decision.text, decision.left) == (None, text, 1)
-    assert decision.why == "The conflict is about more than the version."
+    assert (
+        decision.why == "The rule for this path decides the version only; here other lines differ."
+    )
 
 
 def test_a_hunk_beside_the_version_hunk_is_left_for_a_person() -> None:
@@ -354,7 +356,9 @@ def test_a_hunk_beside_the_version_hunk_is_left_for_a_person() -> None:
     decision = decided(conflict(text=f"{version}x\n{hunk('o', 'b', 't')}"), rule(Take.VERSION))
     assert decision.text == f'version = "1.2"\nx\n{hunk("o", "b", "t")}'
     assert (decision.take, decision.settled, decision.left) == (None, 1, 1)
-    assert decision.why == "The conflict is about more than the version."
+    assert (
+        decision.why == "The rule for this path decides the version only; here other lines differ."
+    )
 
 
 # --- What cannot be decided by hunks -------------------------------------------------------------

@@ -25,20 +25,46 @@ def said(monkeypatch: pytest.MonkeyPatch, columns: str) -> list[str]:
 
 
 def test_prose_is_wrapped_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long command is on a line of its own, to be pasted; a short one is not."""
     lines = said(monkeypatch, "60")
-    whole = [WHAT.splitlines()[1], f"  `{THEN.split('`')[1]}`"]
+    whole = [WHAT.splitlines()[1], f"    {THEN.split('`')[1]}"]
     assert set(whole) < set(lines)
+    assert "    git -C ../litellm.upstream-sync-v1.76.5 commit" in lines
     assert max(len(line) for line in lines if line not in whole) <= 60
-    assert " ".join(" ".join(lines).split()) == " ".join(
-        f"Failed: {WHAT} {UNTOUCHED} Next: {THEN}".split()
-    )
+    plain = f"Failed: {WHAT} {UNTOUCHED} Next: {THEN}".replace("`", "")
+    assert " ".join(" ".join(lines).split()) == " ".join(plain.split())
 
 
-def test_a_next_command_without_backticks_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("then", "lines"),
+    [
+        (
+            "git -C ../a.b fetch --tags upstream",
+            ["Next:", "    git -C ../a.b fetch --tags upstream"],
+        ),
+        (
+            "edit it, then mv mine its-own-place/there/long, or leave it.",
+            ["Next: edit it, then", "    mv mine its-own-place/there/long", "  or leave it."],
+        ),
+        (
+            "run `a` and `invoke next --repo ../litellm.upstream`; then go (`invoke more "
+            "--long --longer --longest`).",
+            [
+                "Next: run `a` and",
+                "    invoke next --repo ../litellm.upstream",
+                "  then go",
+                "  (`invoke more --long --longer --longest`).",
+            ],
+        ),
+        ("`git add` it.", ["Next: `git add` it."]),
+    ],
+)
+def test_a_long_command_is_on_a_line_of_its_own(
+    then: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "30")
-    for then in ("git -C ../litellm fetch --tags upstream", "edit it, then mv mine its-own-place"):
-        assert str(Stop("No.", then=then)).splitlines()[-1] == f"Next: {then}"
+    monkeypatch.setenv("COLUMNS", "32")
+    assert str(Stop("No.", then=then)).splitlines()[2:] == lines
 
 
 def test_each_sentence_is_one_line_outside_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -537,7 +537,8 @@ def test_the_first_command_that_fails_is_a_failed_check(stage: Stage) -> None:
     assert str(stopped) == (
         "Check failed: `sh -c 'exit 7'` ended with exit code 7 on the merged tree "
         f"(log: {stage.place}/logs/test.log).\n"
-        f"It did not see: {', '.join(withheld())}.\n"
+        f"It saw none of these variables; `environment` in `[commands]` names what it may see: "
+        f"{', '.join(withheld())}.\n"
         f"{UNTOUCHED}\n"
         f"Next: fix {stage.place}."
     )

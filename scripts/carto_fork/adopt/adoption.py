@@ -484,7 +484,7 @@ def _say_next(s: Session, fork: Fork, name: str, push: bool, url: str) -> None:
         s.console.row("Pull request: ", url, "green")
         s.console.say(f"Have it reviewed, and merge it into {production}.")
         hub = fork.hub(fork.policy.remotes.origin)
-        s.console.next(f"{quote(hub.gh)} pr view {name} -R {hub.slug}")
+        s.console.next(github.view(hub, url.rpartition("/")[2]))
     else:
         s.console.say(f"Done: {origin} has {name}.", "green")
         branches.say_landing(s, fork, name)

@@ -123,16 +123,16 @@ def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:
     drop: the command that drops what is lost; only what it can settle names it.
     """
     wrong = {finding.check for finding in checked.wrong}
-    ways = [f"fix it in {work} and commit"]
+    ways = [f"fix the merge in {work} and commit"]
     if FEATURE in wrong:
         policy = git.nearest(fork.repository.home if fork.draft else work) / POLICY_FILE
         commit = "" if fork.draft else " and commit"
-        correct = f"correct {policy}{commit} (if you give it up, remove it there)"
+        correct = f"correct {policy}{commit} (to give the feature up, remove it there)"
         ways.append(f"or, if a feature is only written differently, {correct}")
     marked = {finding.path for finding in checked.wrong if finding.check == verify.MARKERS}
     lost = {entry.path for entry in checked.account.lost} if checked.account else set()
     if verify.TAKEN_OVER in wrong or lost - marked:
-        ways.append(f"or drop it: `{drop}`")
+        ways.append(f"or drop what is lost (your words for PATH and WHY): `{drop}`")
     return f"{', '.join(ways)}; then run the same command again."
 
 
@@ -262,9 +262,13 @@ def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str) -> None:
     files.commit(s.sh, work, message)
     if s.json:
         s.print_json({"path": path, "reason": reason, "changes": len(more)})
-    s.console.say(f"{counted(len(more), 'change')} in {printable(path)} dropped: {reason}")
+    changes = f"{counted(len(more), 'change')} in {printable(path)}"
+    s.console.say(
+        f"{changes} dropped, which {records.DROPS_FILE} records and is committed: {reason}"
+    )
     for drop in more:
         s.console.row("  ", f"{Side(drop.side).whose}: {listed(drop.lines)}", "dim")
+    s.console.next(s.command("next"))
 
 
 def _with_older(
@@ -410,7 +414,7 @@ def show(
     doubts = [finding for finding in verification.findings if not finding.certain]
     looks = {"change": len(account.to_look_at), "finding": len(doubts)}
     console.say(
-        f"{account.checked}: {counted(len(account.lost), 'change')} lost, "
+        f"{account.checked}, change by change: {len(account.lost)} lost, "
         f"{sum(looks.values())} to look at{f', {fates}' if fates else ''}.",
         "bold",
     )

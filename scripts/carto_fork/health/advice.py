@@ -545,5 +545,7 @@ class _Adviser:
 
 
 def _review(hub: Hub, pull: Pull, how: str = "") -> Advice:
-    why = f"Pull request {pull.number} is waiting for a review{f'; {how}' if how else ''}."
-    return Advice(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}", why)
+    merge = f"{branches.NEVER_SQUASHED}: `{github.merge(hub, pull.number)}`"
+    how = f"; {how.replace(branches.NEVER_SQUASHED, merge)}" if how else ""
+    why = f"Pull request {pull.number} is waiting for a review{how}."
+    return Advice(github.view(hub, pull.number), why)

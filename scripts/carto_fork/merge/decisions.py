@@ -368,7 +368,7 @@ def _settle(
     if rule and take is Take.UPSTREAM:
         return hunk.theirs, rule
     if rule and take is Take.VERSION:
-        return "The conflict is about more than the version."
+        return "The rule for this path decides the version only; here other lines differ."
     marker = known.policy.markers.fork if known.policy.markers else ""
     if marker and marker in hunks.paragraph(segments, index):
         block = hunks.with_blocks(hunk, marker) if known.own is not None else None

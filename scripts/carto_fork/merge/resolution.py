@@ -240,7 +240,7 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
         console.result("No conflicts.")
         return
     dropped = sum(decision.dropped for decision in resolution.decisions)
-    lines = f" {counted(dropped, 'fork line')} gave way to upstream's." if dropped else ""
+    lines = f" In them, {counted(dropped, 'fork line')} gave way to upstream's." if dropped else ""
     console.result(
         f"{total - left} of {counted(total, 'conflict')} decided, {left} left.{lines}",
         "bold",

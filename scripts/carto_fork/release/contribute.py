@@ -152,7 +152,7 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
         s.print_json(facts | {"opened": new, "number": opened.number if opened else None})
     elif opened:
         s.console.row(f"Pull request{', open already' if existing else ''}: ", opened.url)
-        s.console.next(f"{quote(hub.gh)} pr view {opened.number} -R {hub.slug}")
+        s.console.next(github.view(hub, opened.number))
 
 
 def _publish(s: Session, fork: Fork, head: str, base: str) -> None:

@@ -221,8 +221,12 @@ class Console:
         self.row(_ASKS, line, "dim")
 
     def next(self, line: str) -> None:
-        """The command line to type next."""
-        self.row("Next: ", line, "cyan")
+        """The command line to type next; on a line of its own if it is long."""
+        if self._terminal and len(line) > self._width - len("Next: "):
+            self.row("Next:", "", "cyan")
+            self.row("    ", line, "cyan")
+        else:
+            self.row("Next: ", line, "cyan")
 
     def facts(self, pairs: Sequence[tuple[str, str | Path]]) -> None:
         """Print names and values, aligned; a path is never wrapped."""

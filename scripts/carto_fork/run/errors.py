@@ -6,13 +6,13 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 from invoke.exceptions import Exit
 
-from .text import harmless, may_wrap, printable, wrapped
+from .text import harmless, printable, quoted, wrapped
 
 
 class ExitCode(IntEnum):
@@ -56,7 +56,10 @@ class Stop(Exit):
         self.then = then
         as_it_is = isinstance(self, Failed)
         lines = [*_fitted(f"{self.title}: {self.what}", as_it_is), *_fitted(self.untouched)]
-        lines += [part for line in f"Next: {then}".split("\n") for part in _unbroken(line)]
+        first, *more = then.split("\n")
+        for head, line in [("Next: ", first), *(("", line) for line in more)]:
+            fits = not _width() or len(f"{head}{line}") <= _width()
+            lines += [f"{head}{line}"] if fits else wrapped(f"{head}{quoted(line)}", _width())
         shown = map(printable, lines)
         self.message = harmless("\n".join(shown))
 
@@ -69,20 +72,20 @@ class Stop(Exit):
         return facts | {"what": self.what, "untouched": self.untouched, "then": self.then}
 
 
+def _width() -> int:
+    """The columns of the terminal; 0 without one."""
+    return shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+
+
 def _fitted(text: str, as_it_is: bool = False) -> Iterator[str]:
     """The lines of a text, wrapped to the terminal.
 
     as_it_is: whether indented lines, another program's output, stay as they are.
     """
-    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    width = _width()
     for line in text.split("\n"):
         fits = not width or (as_it_is and line.startswith(" "))
         yield from [line] if fits else wrapped(line, width)
-
-
-def _unbroken(line: str) -> Iterable[str]:
-    """The lines of what to type next."""
-    return _fitted(line) if may_wrap(line) else [line]
 
 
 class Refused(Stop):

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from packaging.version import Version
@@ -39,6 +40,16 @@ class Hub:
     def url(self) -> str:
         """The repository's page."""
         return f"https://github.com/{self.slug}"
+
+
+def view(hub: Hub, number: int | str) -> str:
+    """The command line that shows a pull request."""
+    return f"{quote(hub.gh)} pr view {number} -R {hub.slug}"
+
+
+def merge(hub: Hub, number: int | str) -> str:
+    """The command line that merges a pull request with a merge commit."""
+    return f"{quote(hub.gh)} pr merge {number} -R {hub.slug} --merge"
 
 
 def slug_of(url: str) -> str | None:

@@ -225,6 +225,9 @@ _FAILED = "failed.log"
 """What the last command that failed said, if that is too long for a screen."""
 
 
+_HIDDEN = "It saw none of these variables; `environment` in `[commands]` names what it may see"
+
+
 class Runner:
     """Runs procedures.
 
@@ -405,7 +408,7 @@ class Runner:
                 if not answer.ok:
                     raise CheckFailed(
                         f"`{line}` {answer.ending} on the merged tree (log: {log_path})."
-                        + (f"\nIt did not see: {', '.join(hidden)}." if hidden else ""),
+                        + (f"\n{_HIDDEN}: {', '.join(hidden)}." if hidden else ""),
                         untouched=_untouched(step, plan),
                         then=_sentence(step.stuck, plan),
                     )

@@ -102,21 +102,60 @@ def harmless(text: str) -> str:
 _LABEL = 32
 """Characters of a label beside which a text is wrapped."""
 
+_LONG_COMMAND = 30
+"""Characters from which a command is on a line of its own, unless everything fits on one."""
+
+_BARE_COMMAND = re.compile(
+    r"(?P<before>^|: |, |\bthen )"
+    r"(?P<line>(\S*/)?(git|gh|invoke|carto-fork|make|mv|rm|cd|pip|python\S*) .+?)"
+    r"(?=; |, then |, or |, resolve | \((or|it) |\.? *$)"
+)
+
 
 def wrapped(line: str, width: int, head: str = "") -> list[str]:
     """A line as lines of at most `width` columns, broken between words.
 
+    People paste commands, which are in backticks, so each stays on one line: a longer one on a line
+    of its own, without backticks, below the words before it.
     head: its label. Further lines are below the text beside it, or, if it is long, as without one.
     """
     beside = bool(head) and len(head) <= _LABEL
     indent = " " * (len(head) if beside else len(line) - len(line.lstrip()) + 2)
     line = f"{head}{line}"
-    # People paste commands in backticks, so each stays on one line.
-    held = re.sub("`[^`]*`", lambda command: command[0].replace(" ", "\0"), line)
+    if len(line) <= width:
+        return [line]
+    lines: list[str] = []
+    prose = ""
+    for part in re.split("(`[^`]*`)", line):
+        if part[:1] == "`" and len(part) > _LONG_COMMAND and " " in part and prose[-1:] != "(":
+            lines += [*_filled(prose, width, indent, bool(lines)), f"{indent}  {part[1:-1]}"]
+            prose = ""
+        else:
+            prose += part
+    return [*lines, *_filled(prose, width, indent, bool(lines))] or [""]
+
+
+def _filled(prose: str, width: int, indent: str, further: bool) -> list[str]:
+    """Words as lines; further ones are indented, and need no comma after a command."""
+    if further:
+        prose = re.sub(r"^[;,.:]?\s*", "", prose)
+    held = re.sub("`[^`]*`", lambda command: command[0].replace(" ", "\0"), prose.rstrip())
     lines = textwrap.wrap(
-        held, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        held,
+        width,
+        initial_indent=indent if further else "",
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    return [part.replace("\0", " ") for part in lines or [""]]
+    return [part.replace("\0", " ") for part in lines]
+
+
+def quoted(advice: str) -> str:
+    """A line of advice with backticks around the commands that have none."""
+    parts = re.split("(`[^`]*`)", advice)
+    parts[::2] = [_BARE_COMMAND.sub(r"\g<before>`\g<line>`", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 _COMMAND = re.compile(

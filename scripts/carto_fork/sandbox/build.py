@@ -133,9 +133,10 @@ def build_sandbox(s: Session, path: str, tour: bool, quiet: bool) -> None:
     if quiet and not built.new:
         return
     clone = git.nearest(built.clone)
-    ask = session.command(s.program, "next", repo=str(clone))
     which = "a new" if built.new else "the"
-    s.console.say(f"{clone} is {which} fork to try things on; `{ask}` prints the next command.")
+    s.console.say(f"{clone} is {which} fork to try things on.")
+    if not quiet:  # a command follows there
+        s.console.next(session.command(s.program, "next", repo=str(clone)))
 
 
 # --- Upstream's first tree -------------------------------------------------------------------

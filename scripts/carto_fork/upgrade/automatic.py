@@ -157,7 +157,7 @@ def _resolve_request(
                 s.console.say("Nothing has tested it since; this does, on this machine:")
                 s.console.next(test)
             else:
-                s.console.next(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}")
+                s.console.next(github.view(hub, pull.number))
 
 
 def _open_sync(s: Session, request: str) -> tuple[Fork, Hub, Pull, Target]:

@@ -152,6 +152,7 @@ def open_request(work: Work) -> Opened:
             s.run(SUPERSEDE, closing, before=done + number, after=count - number - 1)
             said = f"Pull request {one.number} ({release}) was closed: #{pull.number} replaces it."
             work.replaced.append(said)
+        work.request = pull.number
         s.console.result(f"Pull request {pull.number}: {pull.url}", "green")
     return Opened(
         tag=tag.name,

@@ -18,6 +18,7 @@ from ..fork.branches import DIRECT_CHECKED_OUT, DIRECT_ELSEWHERE, PUSHES, TIDIES
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
+from ..fork.tags import TagUse
 from ..merge import authorship, resolve
 from ..run import files, git, github
 from ..run.console import Console
@@ -343,16 +344,17 @@ def _keep_times(s: Session, fork: Fork) -> None:
 
 
 def _expected(fork: Fork, names: Sequence[str]) -> str:
-    """How long some steps will take, by the last time they ran in this clone."""
+    """How long some steps will take, by the last time they ran in this clone; "" if they never
+    did."""
     took = _known_times(fork)
     timed = {name: took[name] for name in names if name in took}
     if not timed or "verify" not in took:  # one that paused before says too little
-        return "unknown: this is the first upgrade in this clone"
+        return ""
     longest = max(timed, key=timed.__getitem__)
-    most = f"{longest}: {about(timed[longest])}"
-    text = f"{about(sum(timed.values()))}, as its steps last took ({most})"
+    most = f", most of it for {longest}" if timed[longest] > sum(timed.values()) / 2 else ""
+    text = f"{about(sum(timed.values()))}, as last time{most}"
     never = [name for name in names if name not in took and name in steps.CHECKS]
-    return f"{text}; not counting {', '.join(never)}" if never else text
+    return f"{text}; and {' and '.join(never)}, which never ran here" if never else text
 
 
 def _say_beginning(
@@ -361,16 +363,19 @@ def _say_beginning(
     """Print what is about to happen."""
     names = [step.name for step in procedure]
     tag = upgrade.target.tag
-    console.say(f"{tag.name} ({tag.scheme.name}) into {fork.policy.branches.production}", "bold")
+    automatic = "takes, too" if tag.scheme.use is TagUse.AUTOMATIC else "leaves to you"
+    takes = _expected(fork, names)
+    console.say(f"{tag.name} into {fork.policy.branches.production}", "bold")
     console.facts(
         [
             ("fork", fork.path),
             ("version", f"{upgrade.before or 'none'} -> {tag.release}"),
             ("tag", f"{upgrade.target.commit[:10]}, brings {counted(upgrade.commits, 'commit')}"),
+            ("kind of tag", f"{tag.scheme.name}, which the automation {automatic}"),
             ("sync branch", upgrade.sync),
             *([] if upgrade.finished else [("prepared in", upgrade.work)]),
             *([("signature", upgrade.signature)] if upgrade.signature else []),
-            *([("takes", _expected(fork, names))] if names else []),
+            *([("takes", takes)] if takes else []),
         ]
     )
     for note in upgrade.notes:
@@ -391,6 +396,12 @@ def _say_end(
         console.say(f"To look at: {what}", "yellow")
     if (more := len(work.doubts) - _MOST_DOUBTS) > 0:
         console.say(f"To look at: {more} more, on the page", "yellow")
+    if work.doubts and not upgrade.work.exists() and not options.direct:
+        place = quote(str(git.nearest(upgrade.work, fork.path)))  # git reads it from there
+        again = command("upgrade-carto", tag=result["tag"], **options.words())
+        console.say("To change something there, commit it in a work tree again:")
+        console.row("    ", f"{git.at(fork.path)} worktree add {place} {quote(result['branch'])}")
+        console.say(f"then `{again}` checks and pushes it.", head="  ")
     production = fork.policy.branches.production
     if result["published_to"] and result["work_tree"]:
         tidied = TIDIES in upgrade.plan.conditions
@@ -419,9 +430,10 @@ def _say_end(
             text = pull_request.text_path(fork, result["tag"])
             console.row("Text for its pull request: ", str(git.nearest(text)))
         if opened:
-            hub = fork.hub(fork.policy.remotes.origin)
-            console.say(f"Have it reviewed; {never}")
-            console.next(f"{quote(hub.gh)} pr view {quote(sync)} -R {hub.slug}")
+            hub, number = fork.hub(fork.policy.remotes.origin), work.request or quote(sync)
+            console.say(f"Have it reviewed; {never.rstrip('.')}:")
+            console.row("    ", github.merge(hub, number))
+            console.next(github.view(hub, number))
         elif github.slug_of(fork.policy.remotes.origin.url):
             console.say(f"Next: open a pull request from {sync} to {production}; {never}")
         else:

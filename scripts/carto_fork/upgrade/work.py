@@ -65,6 +65,7 @@ class Work:
         self._decisions: dict[str, tuple[Decision, ...]] = {}
         self._account = account
         self.sync: Sync | None = None  # its branch, as last read
+        self.request = 0  # the number of its pull request, once that is open
         self.replaced: list[str] = []  # a sentence about each pull request that it replaced
 
     def restore(self) -> None:
@@ -177,7 +178,11 @@ class Work:
         found = (*account.findings, *account.replaced) if account else ()
         doubts = [finding.what for finding in found if not finding.certain]
         looks = account.account.to_look_at if account and account.account else ()
-        places = dict.fromkeys((entry.where or entry.path, entry.side.whose) for entry in looks)
+        places = dict.fromkeys(
+            (entry.where or entry.path, entry.side.whose)
+            for entry in looks
+            if not entry.account.words  # `replaced` names the words that are gone
+        )
         return doubts + [
             f"in the result, {path} is not as {whose} change made it" for path, whose in places
         ]
