@@ -777,7 +777,7 @@ def test_a_file_that_neither_side_has_is_to_be_looked_at(prepared: World) -> Non
     )
     guarded = prepared.run(f"ci.guard --range origin/carto/main..{SYNC}")
     assert guarded.code == 0, guarded.err
-    assert f"Note: after the merge of {TAG}: {what}" in " ".join(guarded.out.split())
+    assert f"Note: in the merge of {TAG}: {what}" in " ".join(guarded.out.split())
 
 
 def test_what_both_sides_have_and_the_merge_lacks_is_to_be_looked_at(prepared: World) -> None:

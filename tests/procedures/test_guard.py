@@ -252,7 +252,7 @@ def test_words_that_went_with_replaced_lines_are_noted(world: World) -> None:
     commit_in(world, world.fork, "refs/heads/sync", lost, SYNC, after, message="chore: merge it")
     noted = " ".join(world.run(f"ci.guard --range {SYNC}..sync").out.split())
     where = "Dockerfile:15 no longer has the fork's lines; gone: Snowflake, against"
-    assert f"Note: after the merge of {after}: {where}" in noted
+    assert f"Note: in the merge of {after}: {where}" in noted
 
 
 def test_what_production_itself_replaced_meanwhile_is_not_lost_in_a_sync(world: World) -> None:

@@ -125,6 +125,8 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
     assert follow(world).code == 3
     work = world.work(STABLE)
     place = f"../{work.name}"
+    again = world.run("resolve-conflicts --pr 1").out
+    assert f"git -C {place} add -- Dockerfile" in again and "git -C ~" not in again
     said = f"In {place}, 2 conflicts of pull request 1 are left for you to resolve."
     assert following(world) == (left[0], said)
     # What is resolved there and not committed is somebody's work: nothing suggests to remove it.

@@ -912,10 +912,14 @@ def verify_says(
 @pytest.mark.parametrize(
     ("path", "text", "findings"),
     [
-        ("README.md", "a\n>>>>>>> x\n", ["markers: README.md: >>>>>>> x"]),
-        ("README.md", "<<<<<<< HEAD\n", ["markers: README.md: <<<<<<< HEAD"]),
-        ("new.txt", "||||||| 0a1b2c3\n", ["markers: new.txt: ||||||| 0a1b2c3"]),
-        ("README.md", "<<<<<<<<< HEAD\n", ["markers: README.md: <<<<<<<<< HEAD"]),
+        ("README.md", "a\n>>>>>>> x\n", ["markers: README.md has conflict markers in line 2"]),
+        ("README.md", "<<<<<<< HEAD\n", ["markers: README.md has conflict markers in line 1"]),
+        ("new.txt", "||||||| 0a1b2c3\n", ["markers: new.txt has conflict markers in line 1"]),
+        (
+            "new.txt",
+            "<<<<<<<<< HEAD\n||||||| a\n=======\n>>>>>>> b\n",
+            ["markers: new.txt has conflict markers in lines 1, 2, 4"],
+        ),
         ("README.rst", "Title\n=======\n\n>>>>>>>x\n", []),
     ],
 )
@@ -924,6 +928,8 @@ def test_verify_finds_markers_that_neither_side_had(
 ) -> None:
     file = prepared.work(TAG) / path
     before = file.read_text() if file.exists() else ""
+    count = before.count("\n")
+    findings = [re.sub(r"\d+", lambda n: str(int(n[0]) + count), each) for each in findings]
     commit(prepared, path, before + text)
     verify_says(prepared, *findings, added="" if before else path)
 

@@ -450,7 +450,7 @@ def _losses(
         checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result, more)
         for finding in (*checked.findings, *checked.replaced):
             if finding.certain or finding.check in (*EVIL, "replaced"):
-                what = f"after the merge of {tag}: {finding.what}"
+                what = f"in the merge of {tag}: {finding.what}"
                 yield Finding(finding.check, what, finding.path, certain=finding.certain)
         # A file with markers is left for a person to decide; nothing of it is lost yet.
         marked = {finding.path for finding in checked.wrong if finding.check == "markers"}

@@ -139,7 +139,7 @@ def of_merge(
         findings = [
             *more,
             *_not_the_release(sh, fork, repo, theirs),
-            *(Finding(MARKERS, printable(f"{path}: {line}"), path) for path, line in markers),
+            *_marked(markers),
             *_false_records(sh, repo, ours, theirs, result),
             *_unsound(sh, repo, result, policy, *snapshots),
             *_names(*snapshots),
@@ -158,6 +158,14 @@ def of_merge(
     findings += _mixed_units(policy, own, snapshots[0], snapshots[2])
     findings += _edited_by_hand(policy, own, *snapshots[1:])
     return Verification(tuple(findings), ours, theirs, result, account, lost)
+
+
+def _marked(markers: Sequence[tuple[str, int]]) -> Iterator[Finding]:
+    """A finding for each file with conflict markers, whose lines are given."""
+    for path in dict.fromkeys(path for path, _ in markers):
+        lines = [str(number) for name, number in markers if name == path]
+        where = f"line{'s' * (len(lines) > 1)} {listed(lines)}"
+        yield Finding(MARKERS, printable(f"{path} has conflict markers in {where}"), path)
 
 
 MERGED, TAKEN_OVER, MARKERS = "tag", "the fork's own file", "markers"

@@ -23,8 +23,8 @@ INDEX = "--cached"
 
 def markers_left(
     sh: Shell, work: Path, sides: Sequence[str], result: str, policy: Policy | None = None
-) -> list[tuple[str, str]]:
-    """Path and line of each conflict marker in a merge's result that no side had.
+) -> list[tuple[str, int]]:
+    """Path and line number of each conflict marker in a merge's result that no side had.
 
     sides: the commits that were merged; result: a commit, or `INDEX`.
     policy: if given, generated files are not read.
@@ -35,9 +35,9 @@ def markers_left(
     paths = sorted(changed.difference(policy.generated(changed) if policy else ()))
     marker_lines = _marker_lines(sh, work, result, paths)
     marked = sorted({path for path, _ in marker_lines})
-    return sorted(
-        marker_lines.difference(*(_marker_lines(sh, work, side, marked) for side in sides))
-    )
+    known = {pair for side in sides for pair in _marker_lines(sh, work, side, marked)}
+    left = ((pair[0], numbers) for pair, numbers in marker_lines.items() if pair not in known)
+    return sorted((path, number) for path, numbers in left for number in numbers)
 
 
 def _paths_changed(sh: Shell, work: Path, side: str, result: str) -> set[str]:
@@ -47,20 +47,23 @@ def _paths_changed(sh: Shell, work: Path, side: str, result: str) -> set[str]:
     return set(git.checked(sh.read([*words, "--"]), "changed paths").fields())
 
 
-def _marker_lines(sh: Shell, work: Path, where: str, paths: Sequence[str]) -> set[tuple[str, str]]:
-    """Path and text of every line that looks like a marker."""
-    lines = set()
+def _marker_lines(
+    sh: Shell, work: Path, where: str, paths: Sequence[str]
+) -> dict[tuple[str, str], list[int]]:
+    """Path and text of every line that looks like a marker, with the numbers of such lines."""
+    lines: dict[tuple[str, str], list[int]] = {}
     pattern = ["-E", "^(<{7}|>{7}|[|]{7})"]
     for batch in batches(paths):
         words = ["git", "-C", str(work), "--literal-pathspecs", "grep", "-I", "--full-name"]
-        words += ["--no-color", "-z"]
+        words += ["--no-color", "-z", "--line-number"]
         words += [INDEX, *pattern] if where == INDEX else [*pattern, where]
         words += ["--", *batch]
         listed = git.checked(sh.read(words), "lines", 1)
         # A file name may contain a line end, a line cannot.
-        for name, text in re.findall(r"([^\0]*)\0([^\n]*)\n", listed.out):
+        for name, number, text in re.findall(r"([^\0]*)\0(\d+)[\0:]([^\n]*)\n", listed.out):
             if hunks.LEFTOVER.fullmatch(text):
-                lines.add((name if where == INDEX else name.partition(":")[2], text))
+                path = name if where == INDEX else name.partition(":")[2]
+                lines.setdefault((path, text), []).append(int(number))
     return lines
 
 

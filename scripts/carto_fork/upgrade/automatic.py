@@ -107,7 +107,7 @@ def _resolve_request(
     with s.locked(fork.repository) as held:
         fork = recovery.put_in_order(s, fork, held, pull.head, release.commit)
         fetch = catch_up_plan(s, fork, release)
-        place = Path(fetch.values["place"])
+        place = git.nearest(Path(fetch.values["place"]))
         if (place / ".git").exists():
             state = git.work_state(s.sh, place)
             begun.require_upstreams(s.sh, fork, place, state, f"then run `{s.again}` again")
@@ -144,7 +144,7 @@ def _resolve_request(
                 f"{counted(len(stopped), 'file')} of pull request {pull.number} "
                 f"{'needs' if len(stopped) == 1 else 'need'} a person.",
                 untouched="Nothing was committed or pushed; what could be decided is staged.",
-                then=f"resolve in {git.nearest(place)}, `git add` each file, then run `{again}` "
+                then=f"resolve in {git.named(place)}, `git add` each file, then run `{again}` "
                 "again.",
             )
         values = fetch.values | {"open": "yes" if left else ""}

@@ -220,7 +220,8 @@ class _Text:
         commits, areas = self.sync.commits, self.sync.areas
         by_type = ", ".join(f"{number} {name}" for name, number in commits.most_common())
         files = counted(sum(area.files for area in areas), "file")
-        yield f"{counted(commits.total(), 'commit')} ({by_type or 'none'}), {files}.\n"
+        number = counted(commits.total(), "commit")
+        yield f"{number} without merges ({by_type or 'none'}), {files}.\n"
         rows = [
             [cell(area.name), str(area.files), f"+{area.added} −{area.removed}"]  # noqa: RUF001
             for area in areas
