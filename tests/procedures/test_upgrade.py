@@ -52,6 +52,7 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     assert paused.code == 3
     assert "  takes  " not in paused.out
     assert "  kind of tag  stable, which the automation takes, too\n" in paused.out
+    assert " with your\n  words for WHY:\n" in paused.out.replace("\n    ", "\n  ")
     page = ".git/carto-fork/v1.77.2-stable/report.html"
     assert f"The page to review it by will be {page}\n" in paused.out
     assert paused.err == (

@@ -248,6 +248,8 @@ def _show(
     for number, row in enumerate(table):
         cells = "".join(f"{cell:>{width + 2}}" for cell, width in zip(row[1:], others, strict=True))
         console.row("", f"{row[0]:<{first}}{cells}", "" if number else "bold")
+    if any(result.at_risk for result in results):
+        console.say("left: files with conflicts for you; at risk: the fork's hunks in them", "dim")
     for result in results:
         if result.lost:
             console.say(
@@ -258,7 +260,7 @@ def _show(
             console.row("    ", command("fork.heal"))
         if result.decisions:
             kinds = ", ".join(f"{number} {kind}" for kind, number in result.kinds.items())
-            console.say(f"{result.tag}: {kinds}")
+            console.say(f"{result.tag}: {kinds}{'; decided by' if result.rules else ''}")
         for rule, number in result.rules.items():
             console.say(rule, head=f"  {number:>4} ")
         for decision in result.decisions:

@@ -263,9 +263,7 @@ def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str) -> None:
     if s.json:
         s.print_json({"path": path, "reason": reason, "changes": len(more)})
     changes = f"{counted(len(more), 'change')} in {printable(path)}"
-    s.console.say(
-        f"{changes} dropped, which {records.DROPS_FILE} records and is committed: {reason}"
-    )
+    s.console.say(f"{changes} dropped, and committed: {reason}")
     for drop in more:
         s.console.row("  ", f"{Side(drop.side).whose}: {listed(drop.lines)}", "dim")
     s.console.next(s.command("next"))

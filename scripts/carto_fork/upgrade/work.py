@@ -246,7 +246,10 @@ def say_sides(s: Session, resolution: Resolution, **where: str) -> None:
     """
     if resolution.left:
         path = resolution.left[0].conflict.path
-        s.console.say("To keep the fork's side of a file (--accept-upstream for upstream's):")
+        s.console.say(
+            "To keep the fork's side of a file (--accept-upstream for upstream's), with your words "
+            "for WHY:"
+        )
         choose = s.command("resolve-conflicts", **where, keep_fork=path, reason="WHY")
         s.console.row("  ", choose)
 
