@@ -85,6 +85,8 @@ class _Adviser:
         yield from self._fetch()
         fork = self._fork
         if fork.has_production:
+            for failed in status.failed_landings(fork, self._command):
+                yield from (*self._change(), Advice(*failed))  # a change may restore it
             for upgrade in self._facts.in_progress:
                 yield from self._upgrade(upgrade)
             yield from self._adoption()
@@ -100,7 +102,6 @@ class _Adviser:
         yield from self._reverted()
         yield from self._unreachable()
         yield from self._change()
-        yield from (Advice(*x) for x in status.failed_landings(self._fork, self._command))
         yield from self._release()
         yield from self._newer()
         if self._facts.problems or status.is_marked(self._sh, fork):
