@@ -92,7 +92,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         f"refs/heads/{name}:refs/heads/{name}\n"
         "5/5 tidy      Remove the work tree, unless it holds untracked files.\n"
         f"    $ git -C . -c status.showUntrackedFiles=normal worktree remove {place}\n"
-        "1/1 hook      Let git run `ci.guard` before it pushes.\n"
+        "hook      Let git run `ci.guard` before it pushes.\n"
         "    $ git -C . config carto-fork.guard 'invoke ci.guard --pre-push'\n"
         "    $ mkdir -p .git/hooks\n"
         f"    $ install -m 755 {source} .git/hooks/pre-push\n"

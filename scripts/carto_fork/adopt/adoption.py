@@ -464,7 +464,7 @@ def _hook(s: Session, fork: Fork, held: Journal | None) -> There:
     hook = setup.find_hook(s.sh, fork)
     if hook.there in (There.NOTHING, There.STALE):
         values = setup.hook_values(fork, hook, s.guard_line)
-        s.run((setup.HOOK,), Plan(values, frozenset()), held)
+        s.run((setup.HOOK,), Plan(values, frozenset()), held, numbered=False)
         return There.NOTHING if s.sh.dry else There.OURS
     if hook.there is not There.OURS:
         s.console.say(

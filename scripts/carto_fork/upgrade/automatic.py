@@ -270,7 +270,7 @@ def sync_upstream(s: Session, options: Options) -> None:
         work = ended[1] if ended else work
     if s.sh.dry:
         return
-    asked = pull_request.open_request(work)
+    asked = pull_request.open_request(work, numbered=False)
     if not report.path_of(fork, tag.name).exists():  # an earlier run was killed before it wrote it
         report.write_for(s, fork, work)
     event = "conflicts" if asked.conflicts else "success"

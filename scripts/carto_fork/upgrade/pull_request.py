@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,13 @@ class Opened:
         return {"result": self.result, **asdict(self)}
 
 
-def open_request(work: Work) -> Opened:
-    """Open or update the pull request of a published sync branch, and supersede older ones."""
+def open_request(work: Work, *, numbered: bool = True) -> Opened:
+    """Open or update the pull request of a published sync branch, and supersede older ones.
+
+    numbered: whether its steps are numbered, if they are not within another step.
+    """
     s, tag, branches = work.s, work.tag, work.fork.policy.branches
+    run = partial(s.run, numbered=numbered)
     # Steps may have pushed or recorded something since the fork was opened.
     fork = replace(work.fork, refs=git.refs(s.sh, work.fork.path))
     name = branches.sync_for(tag.name)
@@ -125,7 +130,7 @@ def open_request(work: Work) -> Opened:
     count = len(older)
     if pull is None or not _is_current(pull, values):
         plan, done = Plan(values | words, conditions, untouched), len(conditions) + 1
-        s.run((_labels(len(lacking)), action), plan, after=count)
+        run((_labels(len(lacking)), action), plan, after=count)
     if pull is None and not s.sh.dry:
         pulls = github.pulls(s.sh, hub, base=branches.production)
         pull = next((pull for pull in pulls if pull.head == name), None)
@@ -134,7 +139,7 @@ def open_request(work: Work) -> Opened:
         values = _values(s, fork, sync, pull)
         if pull and _starts_no_ci(pull):
             # Only now its author is known; the text warns about that.
-            s.run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), before=done, after=count)
+            run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), before=done, after=count)
             done += 1
     for one in pulls:
         newer = tags.classify(branches.tag_of(one.head) or "", fork.policy.tags)
@@ -149,7 +154,7 @@ def open_request(work: Work) -> Opened:
                 comment += "; the newer one contains everything that people made here"
             comment += "."
             closing = Plan(values | {"number": str(one.number), "comment": comment}, frozenset())
-            s.run(SUPERSEDE, closing, before=done + number, after=count - number - 1)
+            run(SUPERSEDE, closing, before=done + number, after=count - number - 1)
             said = f"Pull request {one.number} ({release}) was closed: #{pull.number} replaces it."
             work.replaced.append(said)
         work.request = pull.number

@@ -89,14 +89,13 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
             steps.REQUEST if ready.finished else steps.MERGE if ends_early else steps.UPGRADE
         )
         with _described(s, ready, work, procedure, held, leave):
-            more = len(chosen(steps.CONCLUDE, ready.plan)) if procedure is steps.MERGE else 0
-            s.run(procedure, ready.plan, held, work, after=more)
+            # How many steps follow depends on what the merge leaves.
+            s.run(procedure, ready.plan, held, work, numbered=not ends_early)
             if ends_early and not ready.finished:
                 if work.resolution and work.resolution.unfinished:
                     _leave(s, ready, work, held)
                 else:
-                    done = len(chosen(procedure, ready.plan))
-                    s.run(steps.CONCLUDE, ready.plan, held, work, before=done)
+                    s.run(steps.CONCLUDE, ready.plan, held, work, numbered=False)
     if held and not options.push:  # all but the push is done, so what comes next publishes it
         begun.remember(fork, release.tag.name, replace(options, push=True))
     return ready, work
@@ -208,7 +207,7 @@ def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None
     left_plan = replace(ready.plan, values=values, conditions=conditions)
     # What this run has merged is in the work tree already.
     procedure = steps.LEAVE if work.resolution else (WORKTREE, *steps.LEAVE)
-    s.run(procedure, left_plan, held, work, before=len(chosen(steps.MERGE, ready.plan)))
+    s.run(procedure, left_plan, held, work, numbered=False)
 
 
 def _require_what_was_seen(s: Session, fork: Fork, release: Target) -> None:
