@@ -482,9 +482,10 @@ def _say_next(s: Session, fork: Fork, name: str, push: bool, url: str) -> None:
         s.console.next(f"{git.at(fork.path)} push {origin} {name}")
     elif url:
         s.console.row("Pull request: ", url, "green")
-        s.console.say(f"Have it reviewed, and merge it into {production}.")
-        hub = fork.hub(fork.policy.remotes.origin)
-        s.console.next(github.view(hub, url.rpartition("/")[2]))
+        s.console.say(f"Have it reviewed, and merge it into {production}:")
+        hub, number = fork.hub(fork.policy.remotes.origin), url.rpartition("/")[2]
+        s.console.row("    ", github.merge(hub, number))
+        s.console.next(github.view(hub, number))
     else:
         s.console.say(f"Done: {origin} has {name}.", "green")
         branches.say_landing(s, fork, name)
