@@ -96,6 +96,8 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     assert words["pyproject.toml"] == "the tag's version"
     assert "<h3>Hunk 2: the tag's version " in conflicts
     assert f"carto-fork verify --ours {ours[:10]}" in section(page, "again")
+    # Nothing of that name has to be on PATH.
+    assert "<code>carto-fork</code> is however you start it" in page
     again = world.run(f"report {revs} --output again.html --json")
     assert (json.loads(again.out), again.code) == ({"report": "again.html"}, 0)
     same = (world.fork / "again.html").read_text()

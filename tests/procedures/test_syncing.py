@@ -224,6 +224,7 @@ def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -
     assert not re.search(r"^\d+/\d+ ", done.err, re.MULTILINE)
     old, new = pulls(github)
     assert (old.state, new.state) == ("CLOSED", "OPEN")
+    assert "`carto-fork` is however you start it: in its checkout, that is `invoke`" in new.body
     assert any(f"#{new.number}" in comment.body for comment in old.comments)
     assert world.git(f"rev-parse {SYNC}", repo=world.origin) == kept
 

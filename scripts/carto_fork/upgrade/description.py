@@ -299,6 +299,11 @@ class _Text:
         guide = self.policy.files.guide
         if guide and "## What to type" in self.sync.text(guide):
             yield f"{code(guide)} says under *What to type* how to run `carto-fork`.\n"
+        else:
+            yield (
+                "`carto-fork` is however you start it: in its checkout, that is `invoke`, with "
+                "`--repo` and the clone's directory.\n"
+            )
         yield from block(
             [
                 f"git fetch {origin} {branch}",
