@@ -257,6 +257,10 @@ def test_a_line_in_other_words_is_not_called_missing(prepared: World) -> None:
     changed(prepared, {ROUTER: ("agents profit from", "agents benefit from")})
     done = prepared.run(MERGE)
     assert f"  fork     {ROUTER}:43  1 line in another form, gone: profit\n" in done.out
+    # An upgrade ends with what is to be looked at, each once.
+    ended = prepared.run(UPGRADE).out
+    assert f"To look at: {ROUTER}:43 no longer has the fork's lines; gone: profit\n" in ended
+    assert ended.count(f"{ROUTER} is not as") == 0 and ended.count("To look at: ") == 2
 
 
 def test_verify_lists_lost_changes_as_json(prepared: World) -> None:

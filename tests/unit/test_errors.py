@@ -57,6 +57,18 @@ def test_prose_is_wrapped_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None
             ],
         ),
         ("`git add` it.", ["Next: `git add` it."]),
+        (
+            "see (git -C a/b/c/d remote get-url up), and what git -C a/b/c/d/e status --short "
+            "lists.",
+            [
+                "Next: see",
+                "  (`git -C a/b/c/d remote get-url up`),",
+                "  and what",
+                "    git -C a/b/c/d/e status --short",
+                "  lists.",
+            ],
+        ),
+        ("make sure that the key is here.", ["Next: make sure that the key is", "  here."]),
     ],
 )
 def test_a_long_command_is_on_a_line_of_its_own(

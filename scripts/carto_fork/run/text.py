@@ -106,9 +106,9 @@ _LONG_COMMAND = 30
 """Characters from which a command is on a line of its own, unless everything fits on one."""
 
 _BARE_COMMAND = re.compile(
-    r"(?P<before>^|: |, |\bthen )"
-    r"(?P<line>(\S*/)?(git|gh|invoke|carto-fork|make|mv|rm|cd|pip|python\S*) .+?)"
-    r"(?=; |, then |, or |, resolve | \((or|it) |\.? *$)"
+    r"(?P<before>^|: |, |\bthen |\(| (?=git -C ))"
+    r"(?P<line>(\S*/)?(git|gh|invoke|carto-fork|make(?! sure)|mv|rm|cd|pip|python\S*) .+?)"
+    r"(?=; |, then |, or |, resolve | \((or|it) |\)| (shows|lists)\b|\.? *$)"
 )
 
 
