@@ -368,6 +368,50 @@ def test_of_several_commits_with_the_same_line_the_one_whose_line_is_gone_is_nam
     assert "feat: two" in eyes and "feat: one" not in eyes
 
 
+def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World) -> None:
+    """And what was gone before the merge is not said to be kept."""
+    lines = [f"value_{n} = make_value({n})\n" for n in range(30)]
+
+    def text(*more: str) -> str:
+        return "".join([*lines[:8], *more, *lines[8:]])
+
+    def commit(branch: str, files: dict[str, str | None], *on: str, message: str) -> str:
+        return commit_in(world, world.fork, f"refs/heads/{branch}", files, *on, message=message)
+
+    world.git("fetch --quiet --no-tags upstream")
+    base = commit(
+        "b", dict.fromkeys(("a.scss", "b.py", "c.py"), text()), "upstream/main", message="b"
+    )
+    blue, long = "colour_of_it = blue_of_us\n", "first_word_of_it = make_it(size_of_it = of_us)\n"
+    ours = commit("o", {"a.scss": text(blue, long)}, base, message="feat: blue")
+    ours = commit("o", {"b.py": text("undone = 1\n")}, ours, message="feat: undone")
+    ours = commit(
+        "o", {"b.py": text(), "c.py": text("old_text_of_it = 1\n")}, ours, message="feat: old"
+    )
+    ours = commit("o", {"c.py": text("new_words_here = 2\n")}, ours, message="feat: new")
+    renamed = commit("t", {"a.scss": None, "a.pcss": text()}, base, message="refactor: rename")
+    now = {"a.scss": None, "a.pcss": text(blue, long)}
+    ours = commit("o", now, ours, renamed, message="Merge the rename")
+    wrapped = ("first_word_of_it = make_it(\n", "    size_of_it = of_us\n", ")\n")
+    ours = commit("o", {"a.pcss": text(blue, *wrapped)}, ours, message="style: wrap")
+    theirs = commit("t", {"d.py": "x = 1\n"}, renamed, message="feat: theirs")
+    result = commit("r", {"a.pcss": text(), "d.py": "x = 1\n"}, ours, theirs, message="Merge it")
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    page = (world.fork / "it.html").read_text()
+    fates = dict[str, list[tuple[str, str]]]()
+    for subject, inside in re.findall(
+        r"</span> ((?:feat|style|Merge).*?) <.*?(<tbody>.*?)</tbody>", section(page, "fork"), re.S
+    ):
+        fates[subject] = re.findall(r"<td><code>(.*?)</code></td><td>(.*?)</td>", inside)
+    assert fates["feat: blue"] == [("a.pcss", "lost")]
+    assert fates["feat: undone"] == [("b.py", "as upstream's before this merge")]
+    assert ("c.py", "gone before this merge") in fates["feat: old"]
+    assert fates["feat: new"] == [("c.py", "kept")]
+    assert "Merge the rename" not in page and "style: wrap" not in section(page, "eyes")
+    assert "feat: blue" in section(page, "eyes")
+
+
 def test_a_conflict_that_was_committed_with_its_markers_is_one_thing_to_do(world: World) -> None:
     text = "one\n{}\nthree\n"
     world.git("fetch --quiet --no-tags upstream")
@@ -454,8 +498,13 @@ def test_of_a_commit_that_is_not_the_release_only_what_git_shows_is_said(world: 
     fix = commit_in(world, world.fork, "refs/heads/f", texts, before, message="fix: wait")
     mine = {"a.py": "".join(["fork = 1\n", *lines])}
     ours = commit_in(world, world.fork, "refs/heads/o", mine, fix)
-    tip = commit_in(world, world.fork, "refs/heads/u", texts, release, fix, message="sync: join")
-    gone: dict[str, str | None] = {"a.py": "".join(["fork = 1\n", *lines[:4], *lines[7:]])}
+    # What all three have, and only the merge on top of the release lost, is lost for the fork, too.
+    router = world.git(f"show {release}:litellm/router.py").split("\n")
+    start = next(n for n, x in enumerate(router) if len(x) > 30)
+    cut = {"litellm/router.py": "\n".join([*router[:start], *router[start + 1 :], ""])}
+    joined = texts | cut
+    tip = commit_in(world, world.fork, "refs/heads/u", joined, release, fix, message="sync: join")
+    gone: dict[str, str | None] = {**cut, "a.py": "".join(["fork = 1\n", *lines[:4], *lines[7:]])}
     result = commit_in(world, world.fork, "refs/heads/r", gone, ours, tip)
     line = f"report --ours {ours} --theirs {tip} --result {result} --output it.html"
     assert world.run(line).code == 0
@@ -467,6 +516,8 @@ def test_of_a_commit_that_is_not_the_release_only_what_git_shows_is_said(world: 
     # All lines are there, and whoever reads them knows that the merge itself took them out.
     assert "a.py\n" + "".join(f"- {line}" for line in lines[4:7]) in eyes
     assert "Neither side removed this: whoever merged did." in eyes
+    assert f"litellm/router.py\n- {router[start].strip()}\n" in eyes
+    assert f"{STABLE} have, lost in {tip[:10]} (2025-09-30 sync: join), such as: " in eyes
 
 
 def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: World) -> None:

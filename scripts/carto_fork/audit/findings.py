@@ -4,7 +4,7 @@ features that the policy names."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import msgspec
 from ..fork import records
 from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Feature, Policy, load_policy
-from ..merge import renames
+from ..merge import commits, hunks, renames
+from ..merge.hunks import Commit
 from ..run import git
 from ..run.errors import Refused
 from ..run.git import Tree
@@ -134,13 +135,62 @@ def removed(
     changed -= policy.generated(changed).keys() | records.NOTES
     lines = _gone(sh, repo, [git.tree(sh, repo, bases[0]), *trees], changed) if bases else {}
     if lines:
-        path, first = next(iter(lines.items()))
-        number = counted(sum(map(len, lines.values())), "line")
-        what = (
-            f"{listed([*lines], _MOST_NAMED)}: {number} that both sides have, such as: {first[0]}"
-        )
-        shown = tuple(line for path, gone in lines.items() for line in (path, *_minus(gone)))
-        yield Finding(REMOVED, what, path, certain=False, paths=tuple(lines), lines=shown)
+        yield of_lines(lines, "that both sides have", certain=False)
+
+
+def of_lines(lines: Mapping[str, Sequence[str]], whose: str, *, certain: bool) -> Finding:
+    """The finding that lines are gone. lines: by path. whose: who has them, in words."""
+    path, first = next(iter(lines.items()))
+    number = counted(sum(map(len, lines.values())), "line")
+    what = f"{listed([*lines], _MOST_NAMED)}: {number} {whose}, such as: {first[0]}"
+    shown = tuple(line for path, gone in lines.items() for line in (path, *_minus(gone)))
+    return Finding(REMOVED, what, path, certain=certain, paths=tuple(lines), lines=shown)
+
+
+def lost_before(
+    sh: Shell, repo: Path, ours: str, theirs: str, result: str, release: str, paths: Set[str]
+) -> tuple[dict[str, list[str]], list[Commit]]:
+    """By path, the lines that the fork's side, the common ancestor and a release have, and neither
+    theirs nor the result, because a merge on top of the release lost them: git's own merge of its
+    parents has them; and these merges.
+
+    theirs: a commit on top of the release. paths: those in which it differs from it.
+    """
+    bases = git.merge_bases(sh, repo, ours, theirs)
+    trees = [git.tree(sh, repo, name) for name in (*bases[:1], ours, release, result)]
+    gone = _gone(sh, repo, trees, paths & trees[-1].keys()) if bases else {}
+    log = commits.log_of(sh, repo, theirs, [release]) if gone else ()
+    lost: dict[str, list[str]] = {}
+    by: list[Commit] = []
+    for entry in (entry for entry in log if len(entry.parents) == 2):
+        for path in sorted(gone.keys() & entry.changed.keys()):
+            kept = _kept_by_git(sh, repo, entry.parents, path)
+            now = {
+                x.strip() for x in (git.show(sh, repo, entry.commit.name, path) or "").split("\n")
+            }
+            if its := [line for line in gone[path] if line in kept - now]:
+                lost[path] = [*dict.fromkeys([*lost.get(path, ()), *its])]
+                by += [entry.commit] * (entry.commit not in by)
+    return lost, by
+
+
+def _kept_by_git(sh: Shell, repo: Path, parents: Sequence[str], path: str) -> set[str]:
+    """The lines of a file that git's own merge of two commits has, without those in conflicts for
+    which the other side has something else."""
+    question = "git -C {repo} merge-tree --write-tree --no-messages {one} {other}"
+    one, other = parents
+    key = ("merged by git", repo, one, other)
+    tree = sh.once(
+        key, lambda: sh.ask(question, repo=repo, one=one, other=other).out.split("\n")[0]
+    )
+    segments = hunks.parse(git.show(sh, repo, tree, path) or "") if git.is_hash(tree) else ()
+    kept = set[str]()
+    for part in segments or ():
+        if isinstance(part, str):
+            kept |= {*map(str.strip, part.split("\n"))}
+        elif not ("".join(part.ours).strip() and "".join(part.theirs).strip()):
+            kept |= {*map(str.strip, (*part.ours, *part.theirs))}
+    return kept
 
 
 def _minus(lines: Sequence[str]) -> list[str]:

@@ -25,7 +25,17 @@ from ..run.shell import Shell, batches
 from ..run.text import counted, listed, printable
 from . import ledger, soundness
 from .fates import Fate
-from .findings import Committed, Finding, added, asks_the_same, features, own_policy, removed
+from .findings import (
+    Committed,
+    Finding,
+    added,
+    asks_the_same,
+    features,
+    lost_before,
+    of_lines,
+    own_policy,
+    removed,
+)
 from .ledger import Ledger
 
 _WORKFLOWS = ".github/workflows/"
@@ -138,7 +148,7 @@ def of_merge(
         manifest = own_policy(snapshots[0], snapshots[2])
         findings = [
             *more,
-            *_not_the_release(sh, fork, repo, theirs),
+            *_not_the_release(sh, fork, repo, ours, theirs, result),
             *_marked(markers),
             *_false_records(sh, repo, ours, theirs, result),
             *_unsound(sh, repo, result, policy, *snapshots),
@@ -291,8 +301,11 @@ def _shrunk(
             yield Finding("version", what, path)
 
 
-def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> Iterator[Finding]:
-    """Whether a release was merged, or a commit on top of one that changed its files."""
+def _not_the_release(
+    sh: Shell, fork: Fork, repo: Path, ours: str, theirs: str, result: str
+) -> Iterator[Finding]:
+    """Whether a release was merged, or a commit on top of one that changed its files; and what only
+    a merge in between lost."""
     released = {
         fork.refs.commits[f"refs/tags/{name}"]: name
         for name in fork.refs.tags()
@@ -307,6 +320,11 @@ def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> Iterator
         name, files = released[below[0]], counted(len(paths), "file")
         what = printable(f"theirs differs from {name} in {files}: {paths[0]}")
         yield Finding("release", what, paths[0], False, tuple(paths), (below[0], theirs))
+        lost, by = lost_before(sh, repo, ours, theirs, result, below[0], {*paths})
+        if lost:
+            whose = f"that the fork, its common ancestor with upstream, and {name} have, lost"
+            whose += f" in {listed([*map(described, by)], 2)}" * bool(by)
+            yield of_lines(lost, whose, certain=True)
 
 
 def _too_large(

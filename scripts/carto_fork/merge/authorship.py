@@ -15,9 +15,9 @@ from ..fork.patterns import matching
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import substantive
-from . import syncs
+from . import renames, syncs
 from .commits import Changed, Versions, changes, log_of
-from .hunks import Commit, Customisations, Sync
+from .hunks import Change, Commit, Customisations, Sync
 from .syncs import Lost
 
 _WORD = re.compile(r"\w")
@@ -67,6 +67,12 @@ def read(
             for path, versions in changed.items():
                 paths[path].append((commit, None))
                 removed.setdefault(path, versions[-1] is None)
+    known = {entry.commit: entry.parents for entry in log if entry.commit in merges}
+    known |= {commit: (sync.before, sync.parent) for commit, sync in squashed.items()}
+    for commit, found in _renamed_in(sh, repo, merges, known).items():
+        merges[commit] = {**merges[commit], **found}
+        for path, versions in found.items():
+            paths[path] = [(c, versions if c == commit else v) for c, v in paths[path]]
     copied = (entry for entry in log if entry.commit.name in copies)
     return Customisations(
         _Paths(sh, repo, paths),
@@ -105,7 +111,10 @@ def _read_of_fork(sh: Shell, fork: Fork, ours: str, upstream: Sequence[str]) -> 
     bases = git.merge_bases(sh, fork.path, ours, upstream[0])
     upstreams = {p for commit in (upstream[0], *bases) for p in git.tree(sh, fork.path, commit)}
     made = fork.policy.generated(changed).keys()
-    return telling(own, git.tree(sh, fork.path, ours).keys(), upstreams, made)
+    tree = git.tree(sh, fork.path, ours).keys()
+    gone = {path for path in changed - tree - made if not generated.VENDORED.search(path)}
+    own = replace(own, older=renames.Older(sh, fork.path, (ours, *upstream), tree, gone))
+    return telling(own, tree, upstreams, made)
 
 
 def telling(own: Customisations, ours: Set[str], known: Set[str], made: Set[str]) -> Customisations:
@@ -124,7 +133,7 @@ def touched(own: Customisations, paths: Set[str]) -> Set[str]:
     """The paths that fork commits changed; asking for many at once is cheaper."""
     if isinstance(own.paths, _Paths):
         own.paths.find(paths)
-    return {path for path in paths if path in own.paths}
+    return {p for p in paths if any(name in own.paths for name in (p, *own.older.get(p, ())))}
 
 
 def edited_by_hand(own: Customisations, trees: Sequence[str]) -> dict[str, Commit]:
@@ -157,6 +166,32 @@ def _between(sh: Shell, repo: Path, sync: Sync, commit: str) -> Changed:
         path: tuple(tree[path][1] if path in tree else None for tree in trees)
         for path, entry in after.items()
         if entry[0] != git.SUBMODULE and all(tree.get(path) != entry for tree in before)
+    }
+
+
+def _renamed_in(
+    sh: Shell,
+    repo: Path,
+    merges: Mapping[Commit, Changed],
+    parents: Mapping[Commit, Sequence[str]],
+) -> dict[Commit, Changed]:
+    """The files of merges that a parent has under another name, each with its version there: what
+    only followed a rename, the merge did not write."""
+    asked = [
+        f"{commit.name} {parent}"
+        for commit, changed in merges.items()
+        for number, parent in enumerate(parents[commit])
+        if any(versions[-1] and not versions[number] for versions in changed.values())
+    ]
+    origins = renames.of_commits(sh, repo, asked) if asked else {}
+    return {
+        commit: {
+            path: tuple(version or was for version in versions[:-1]) + versions[-1:]
+            for was, _, path in origins[commit.name]
+            if (versions := changed.get(path, (None,)))[-1]
+        }
+        for commit, changed in merges.items()
+        if commit.name in origins
     }
 
 
@@ -223,6 +258,27 @@ def _written(sh: Shell, repo: Path, merged: Sequence[Versions]) -> dict[Versions
     return wrote
 
 
+def made(
+    sh: Shell, repo: Path, own: Customisations, asked: Iterable[tuple[str, Commit]]
+) -> dict[tuple[str, Commit], list[Change]]:
+    """What fork commits did to files, under whatever name, by file and commit; of a merge, what it
+    wrote. Without those of which that is not known."""
+    if not isinstance(own.lines, _Lines):
+        return {}
+    pairs: dict[tuple[str, Commit], list[Versions]] = {}
+    found: dict[tuple[str, Commit], list[Change]] = {}
+    for path, commit in asked:
+        names = (path, *own.older.get(path, ()))
+        merged, changed = (of.get(commit, {}) for of in (own.lines.merges, own.lines.all))
+        wrote = _written(sh, repo, [merged[name] for name in names if name in merged])
+        found[path, commit] = [Change(0, 0, added=(*lines,)) for lines in wrote.values() if lines]
+        pairs[path, commit] = [changed[name] for name in names if name in changed]
+    compared = changes(sh, repo, [pair for known in pairs.values() for pair in known])
+    for key, known in pairs.items():
+        found[key] += [change for pair in known for change in compared.get(pair, ())]
+    return {key: known for key, known in found.items() if known}
+
+
 def about(own: Customisations, paths: Iterable[str]) -> Customisations:
     """The same, limited to questions about some paths: it has only the lines of files of the same
     kinds, which is much less to read. A file that changed its kind kept its name."""
@@ -266,18 +322,18 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         wanted: Callable[[str], bool] = lambda path: True,
     ) -> None:
         self._sh, self._repo, self.all, self._wanted = sh, repo, own, wanted
-        self._merges, self._more = merges, more
+        self.merges, self._more = merges, more
 
     def of_files(self, wanted: Callable[[str], bool], everywhere: bool = False) -> _Lines:
         """The lines of the wanted files; everywhere: of all files."""
         before = self._wanted
         both = wanted if everywhere else lambda path: before(path) and wanted(path)
-        return _Lines(self._sh, self._repo, self.all, self._merges, self._more, both)
+        return _Lines(self._sh, self._repo, self.all, self.merges, self._more, both)
 
     @property
     def paths(self) -> set[str]:
         """The files that may have such lines."""
-        changed = [*self.all.values(), *self._merges.values()]
+        changed = [*self.all.values(), *self.merges.values()]
         return {path for paths in changed for path in paths}
 
     def only(self, ours: Set[str], known: Set[str]) -> set[str]:
@@ -324,14 +380,14 @@ class _Lines(Mapping[str, Sequence[Commit]]):
                         lines[text] = [*lines[text], *wrote[versions]]
                     elif substantive(text):
                         lines[text] = wrote[versions]
-        for commit, changed in self._merges.items():
+        for commit, changed in self.merges.items():
             merged = [versions for path, versions in changed.items() if self._wanted(path)]
             for text in set[str]().union(*_written(self._sh, self._repo, merged).values()):
                 if text in lines or substantive(text):
                     lines[text] = [*lines.get(text, ()), commit]
         for text, commits in self._more.items():
             lines[text] = [*lines.get(text, ()), *commits]
-        age = {commit: number for number, commit in enumerate([*self._own, *self._merges])}
+        age = {commit: number for number, commit in enumerate([*self._own, *self.merges])}
         return {
             line: sorted(set(commits), key=lambda c: age.get(c, 0)) if len(commits) > 1 else commits
             for line, commits in lines.items()
@@ -362,17 +418,8 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         ]
         if not asked:
             return {}
-        words = ["git", "-C", str(self._repo), "diff-tree", "--stdin", "--root", "-r", "-M"]
-        words += ["--raw", "--diff-filter=CR", "-z"]
-        fields = iter(git.checked(self._sh.read(words, feed=asked), "renamed files").fields())
-        renamed: dict[str, list[tuple[str, str]]] = {}
-        renames: list[tuple[str, str]] = []
-        for field in fields:
-            if field.startswith(":"):
-                renames.append((next(fields), next(fields)))
-            else:
-                renames = renamed.setdefault(field, [])
-        return renamed
+        found = renames.of_commits(self._sh, self._repo, asked, vendored=True)
+        return {name: [(old, new) for _, old, new in made] for name, made in found.items()}
 
     def __getitem__(self, line: str) -> Sequence[Commit]:
         return self._found[line]

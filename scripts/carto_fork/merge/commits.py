@@ -160,20 +160,63 @@ def authors(
 def blame(
     sh: Shell, repo: Path, among: str, path: str, lines: Iterable[int]
 ) -> Iterator[tuple[int, Commit]]:
-    """Some lines of a file, each with the commit that it is from; not those from before a range."""
+    """Some lines of a file, each with the commit that it is from, behind commits that only wrapped
+    them in another way; not those from before a range."""
+    numbers, formatting = sorted(lines), list[str]()
+    for _ in range(_MOST_WRAPPED):
+        found = [*_blamed(sh, repo, among, path, numbers, formatting)]
+        pairs = {commit: versions for _, _, commit, versions in found if all(versions)}
+        made = changes(sh, repo, [*pairs.values()])
+        more = {
+            commit.name
+            for _, number, commit, versions in found
+            if any(
+                change.line <= number < change.line + len(change.added)
+                and _squeezed(change.added) == _squeezed(change.removed)
+                for change in made.get(versions, ())
+            )
+        }
+        if not more:
+            break
+        formatting += sorted(more)
+    yield from ((number, commit) for number, _, commit, _ in found)
+
+
+def _blamed(
+    sh: Shell, repo: Path, among: str, path: str, lines: Iterable[int], but: Sequence[str]
+) -> Iterator[tuple[int, int, Commit, Versions]]:
+    """Lines of a file, each with its number in the commit that it is from, that commit, and what it
+    made of the file. but: the commits to look behind."""
     words = ["git", "-C", str(repo), "blame", "-w", "--line-porcelain"]
-    words += [word for line in sorted(lines) for word in ("-L", f"{line},{line}")]
+    words += [word for name in but for word in ("--ignore-rev", name)]
+    words += [word for line in lines for word in ("-L", f"{line},{line}")]
     answer = sh.read([*words, among, "--", path])
+    found: list[tuple[int, int, Commit, tuple[str, str]]] = []
     for about in re.split(r"^\t.*\n?", answer.out if answer.ok else "", flags=re.MULTILINE):
         head, *fields = about.split("\n")
         if head and "boundary" not in fields:
             said = dict(field.partition(" ")[::2] for field in fields)
             zone = datetime.strptime(said["author-tz"], "%z").tzinfo
             day = datetime.fromtimestamp(int(said["author-time"]), zone).date()
-            name, _, number, *_ = head.split(" ")
-            yield int(number), Commit(name, day.isoformat(), said["summary"])
+            name, before, number, *_ = head.split(" ")
+            was, _, old = said.get("previous", "").partition(" ")
+            pair = (f"{was}:{old}" if was else "", f"{name}:{said['filename']}")
+            commit = Commit(name, day.isoformat(), said["summary"])
+            found.append((int(number), int(before), commit, pair))
+    asked = sorted({place for *_, pair in found for place in pair if place})
+    facts = (fact.split(" ") for fact in git.objects(sh, repo, asked))
+    names = {place: fact[0] for place, fact in zip(asked, facts, strict=True) if len(fact) == 3}
+    for number, before, commit, pair in found:
+        yield number, before, commit, tuple(names.get(place) for place in pair)
 
 
+def _squeezed(lines: Sequence[str]) -> str:
+    """Lines as one word, without what wraps them."""
+    return re.sub(r"[\s,'\"]+", "", "".join(lines))
+
+
+_MOST_WRAPPED = 4
+"""So often blame looks behind commits that only wrapped lines in another way."""
 _MOST_READ = 3000
 _MOST_VERSIONS = 200
 

@@ -256,6 +256,7 @@ class Customisations:
     copies: the hashes of commits that contain only what an upstream commit contains.
     copied: the paths that copied upstream commits changed.
     bringing: the hashes of commits that bring upstream's work and something else.
+    older: the names under which commits changed a file, by the name that the fork has it by now.
     """
 
     paths: Mapping[str, Sequence[Commit]] = field(default_factory=dict)
@@ -265,11 +266,22 @@ class Customisations:
     copies: Collection[str] = frozenset()
     copied: Collection[str] = frozenset()
     bringing: Collection[str] = frozenset()
+    older: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, list[Commit]]:
+        """The commits that changed each file, by the name that it has now."""
+        now = {old: path for path, names in self.older.items() for old in names}
+        found: dict[str, list[Commit]] = {}
+        for path, commits in self.paths.items():
+            found.setdefault(now.get(path, path), []).extend(commits)
+        return {path: list(dict.fromkeys(commits)) for path, commits in found.items()}
 
     def of(self, paths: Iterable[str], lines: Iterable[str] = ()) -> list[Commit]:
         """The commits that changed one of the paths; if none did, those that wrote or removed one
         of the lines anywhere, because upstream may have renamed the file since."""
-        found = [commit for path in paths for commit in self.paths.get(path, ())]
+        names = [name for path in paths for name in (path, *self.older.get(path, ()))]
+        found = [commit for path in names for commit in self.paths.get(path, ())]
         return list(dict.fromkeys(found)) or self.behind(lines)
 
     def behind(self, lines: Iterable[str]) -> list[Commit]:

@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ..fork.policy import Policy
@@ -190,3 +191,84 @@ def _staged(sh: Shell, work: Path, paths: Sequence[str]) -> Iterator[tuple[str, 
             mode, name, stage = facts.split(" ")
             if stage == "0":
                 yield path, (mode, name)
+
+
+def of_commits(
+    sh: Shell, repo: Path, commits: Sequence[str], *, vendored: bool = False
+) -> dict[str, list[tuple[str, str, str]]]:
+    """The renames of commits, by commit: the old version, the old path and the new one.
+
+    commits: hashes, each possibly with that of a parent. vendored: also of third-party code, of
+        which there may be so much that comparing it takes long.
+    """
+    words = ["git", "-C", str(repo), "diff-tree", "--stdin", "--root", "-r", "-M", "--no-abbrev"]
+    words += ["--raw", "--diff-filter=CR", "-z"]
+    if not vendored:
+        words += ["--", ":(top)", *(f":(top,glob,exclude)**/{name}/**" for name in _VENDORED)]
+    fields = iter(git.checked(sh.read(words, feed=commits), "renamed files").fields())
+    found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    commit = ""
+    for field in fields:
+        if field.startswith(":"):
+            found[commit].append((field.split(" ")[2], next(fields), next(fields)))
+        else:
+            commit = field
+    return found
+
+
+class Older(Mapping[str, Sequence[str]]):
+    """The names that a fork's files had before, by the name that they have now; read on demand.
+
+    commits: the fork's, and upstream's. tree: the fork's files. gone: the names to follow.
+    """
+
+    def __init__(
+        self, sh: Shell, repo: Path, commits: Sequence[str], tree: Set[str], gone: Set[str]
+    ) -> None:
+        self._sh, self._repo, self._commits = sh, repo, commits
+        self._tree, self._gone = tree, gone
+
+    @cached_property
+    def _found(self) -> Mapping[str, Sequence[str]]:
+        became: dict[str, str] = {}
+        left, seen = {*self._gone}, set[str]()
+        while left:
+            seen |= left
+            for old, new in self._renamed(sorted(left)):
+                became.setdefault(old, new)
+            left = {*became.values()} - self._tree - seen
+        older: dict[str, list[str]] = defaultdict(list)
+        for old in sorted(self._gone & became.keys()):
+            now, steps = old, 0
+            while now not in self._tree and now in became and steps <= len(became):
+                now, steps = became[now], steps + 1
+            if now in self._tree:
+                older[now].append(old)
+        return older
+
+    def _renamed(self, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """The renames in the fork's commits that removed some paths, newest first."""
+        ours, *upstream = self._commits
+        options = "-m --first-parent --no-renames --diff-filter=D --name-only --no-show-signature"
+        words = ["git", "-C", str(self._repo), "--literal-pathspecs", "log", *options.split()]
+        words += ["--no-color", "--format=%x00%H %P", ours, "--not", *upstream, "--"]
+        for batch in batches(paths):
+            answer = git.checked(self._sh.read([*words, *batch]), "commits that removed files").out
+            # What has no parent removed nothing.
+            removing = re.findall(r"\0(\w+ \w+)", answer)[:_MOST_REMOVING]
+            found = of_commits(self._sh, self._repo, removing) if removing else {}
+            yield from ((old, new) for made in found.values() for _, old, new in made)
+
+    def __getitem__(self, path: str) -> Sequence[str]:
+        return self._found[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+_VENDORED = ("vendor", "_vendor", "node_modules", "third_party", "third-party")
+_MOST_REMOVING = 200
+"""So many commits are searched for renames; each is a comparison of two trees."""

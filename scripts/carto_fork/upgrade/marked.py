@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby, pairwise
@@ -355,6 +356,33 @@ def changes(found: Sequence[Change], name: str) -> list[str]:
             *(f"+ {text}" for text in change.added),
         )
     ]
+
+
+def is_among(mine: Sequence[Change], every: Sequence[Change]) -> bool:
+    """Whether some of the lines that changes add or remove are those of others, also wrapped in
+    another way; lines that say little count only if all do, and moved ones never."""
+    both = [_net(mine), _net(every)]
+    telling = [[*filter(substantive, lines)] for lines in both[0]]
+    ours = telling if any(telling) else both[0]
+    for wanted, there in zip(ours, both[1], strict=True):
+        lines, others = (["".join(line.split()) for line in x] for x in (wanted, there))
+        wrapped = [("\n".join(lines), others), ("".join(others), lines)]
+        long = any(x in text for text, known in wrapped for x in known if len(x) >= _WRAPPED)
+        if long or not {*lines}.isdisjoint(others):
+            return True
+    return False
+
+
+def _net(found: Sequence[Change]) -> tuple[list[str], list[str]]:
+    """The lines that changes add, and those that they remove, without those that they do both."""
+    added = Counter(line.strip() for change in found for line in change.added)
+    removed = Counter(line.strip() for change in found for line in change.removed)
+    new, gone = added - removed, removed - added
+    return [*filter(None, new)], [*filter(None, gone)]
+
+
+_WRAPPED = 10
+"""So many characters of a line are found in another one not by chance."""
 
 
 def runs(lines: Mapping[int, str]) -> list[Change]:

@@ -29,17 +29,18 @@ SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
 WORST = (Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED, Fate.ABSORBED, Fate.MOVED, Fate.KEPT)
 _OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
 _GONE, _REMOVED, _BEFORE = "gone", "removed by the fork", "gone before this merge"
+_SAME = "as upstream's before this merge"
 LEFT = "left"
 """What becomes of a file whose conflict nobody has resolved: nothing yet."""
 MADE = "left to a tool"
 """What becomes of a file that a tool writes, and that it writes again."""
 STALE = "to be built again"
 """What becomes of what the fork built of sources that upstream changed."""
-_FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE]
+_FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE, _SAME]
 _FATES[3:3] = [STALE, _GONE, MADE]
 _FATES[1:1] = [LEFT]
 """What may have become of a file, the worst first."""
-_SETTLED = ("moved", "kept", MADE, _REMOVED, _BEFORE)
+_SETTLED = ("moved", "kept", MADE, _REMOVED, _BEFORE, _SAME)
 """Of these nobody has to look at."""
 TONES = {"kept": "passed", "lost": "wrong", LEFT: "wrong", "look at this": "open", _GONE: "open"}
 TONES[STALE] = "open"
@@ -50,6 +51,8 @@ _HOUSEKEEPING = re.compile(
 )
 _MOST_BLAMED = 40
 """In so many files git is asked which commit a line is from."""
+_PART = 10
+"""So many characters are a part of a longer line not by chance."""
 _MOST_NAMED = 12
 _MOST_READ = 500
 """So many files are read to find where names are used that are gone."""
@@ -91,6 +94,11 @@ class Sides:
             self._sh, self._fork, self.commits["ours"], self.commits["theirs"]
         )
 
+    @cached_property
+    def _files(self) -> Mapping[str, Sequence[Commit]]:
+        """The fork's commits by the file that they changed, under the name that it has now."""
+        return self.own.files
+
     def pair(self, path: str, one: str, other: str) -> Pair:
         """A file's versions in two trees; None for one that git does not compare."""
         entries = (self.trees[side].get(path) for side in (one, other))
@@ -127,7 +135,7 @@ class Sides:
     @cached_property
     def both(self) -> set[str]:
         """The paths that upstream changed, and fork commits too."""
-        return self.changed & self._between("base", "ours") & self.own.paths.keys()
+        return self.changed & self._between("base", "ours") & self._files.keys()
 
     @cached_property
     def near(self) -> list[tuple[float, str, str]]:
@@ -151,8 +159,8 @@ class Sides:
 
     @cached_property
     def _mine(self) -> Mapping[str, Pair]:
-        made = self._fork.policy.generated(self.own.paths).keys()
-        paths = self.own.paths.keys() & self.trees["result"].keys() - made
+        made = self._fork.policy.generated(self._files).keys()
+        paths = self._files.keys() & self.trees["result"].keys() - made
         read = sorted(path for path in paths if not generated.VENDORED.search(path))
         return {path: self.pair(path, "theirs", "result") for path in read}
 
@@ -199,10 +207,14 @@ class Sides:
         return found
 
     def blamed(self, entries: Sequence[Entry]) -> list[Entry]:
-        """The entries; where several commits wrote such lines, only with those whose lines they
+        """The entries; those of which commits wrote such lines, only with those whose lines they
         are, on the fork's side."""
         doubtful: dict[str, set[int]] = defaultdict(set)
-        lines_of = {id(entry): {*_missing_at(entry)} for entry in entries if len(entry.commits) > 1}
+        lines_of = {
+            id(entry): {*_missing_at(entry)}
+            for entry in entries
+            if entry.commits and not entry.files and entry.account.fate is not Fate.KEPT
+        }
         for entry in entries:
             doubtful[entry.path] |= lines_of.get(id(entry), set())
         paths = [path for path, lines in doubtful.items() if lines][:_MOST_BLAMED]
@@ -215,11 +227,34 @@ class Sides:
             found = zip(paths, pool.map(wrote_in, paths), strict=True)
             wrote = {(path, line): commit for path, made in found for line, commit in made}
         known = []
-        for entry in entries:
+        for entry, before in zip(entries, self._before(entries), strict=True):
             by = (wrote.get((entry.path, line)) for line in lines_of.get(id(entry), ()))
-            sure = tuple(dict.fromkeys(commit for commit in by if commit))
+            sure = tuple(dict.fromkeys([*filter(None, by), *before]))
             known.append(replace(entry, commits=sure or entry.commits))
         return known
+
+    def _before(self, entries: Sequence[Entry]) -> Iterator[list[Commit]]:
+        """For each entry, the fork's commits that wrote missing lines as parts of longer ones."""
+        telling = [
+            {"".join(line.split()) for line in entry.account.missing if len(line.strip()) >= _PART}
+            if entry.side is Side.FORK and entry.account.fate in (Fate.LOST, Fate.SUPERSEDED)
+            else set[str]()
+            for entry in entries
+        ]
+        paths = {entry.path for entry, lines in zip(entries, telling, strict=True) if lines}
+        asked = [(path, commit) for path in paths for commit in self._files.get(path, ())]
+        asked = [(path, commit) for path, commit in asked if commit.name not in self.own.bringing]
+        made = authorship.made(self._sh, self._fork.path, self.own, asked)
+        new = {
+            key: {"".join(line.split()) for change in its for line in change.added}
+            for key, its in made.items()
+        }
+        for entry, parts in zip(entries, telling, strict=True):
+            yield [
+                commit
+                for commit in (self._files.get(entry.path, ()) if parts else ())
+                if any(x in y != x for x in parts for y in new.get((entry.path, commit), ()))
+            ]
 
     def undone(self, path: str, side: Side) -> str:
         """What it undoes to take a side's whole file, as the end of a sentence; "" for nothing."""
@@ -263,7 +298,7 @@ class Sides:
     def _lines(self, path: str) -> Mapping[int, tuple[str, frozenset[str]]]:
         """The result's lines in a file that upstream's side does not have, by number, each with the
         commits that wrote it; a line that says little is from those of the line before."""
-        touched = {*self.own.paths.get(path, ())}
+        touched = {*self._files.get(path, ())}
         found: dict[int, tuple[str, frozenset[str]]] = {}
         for change in self.mine.get(path, ()):
             by = [
@@ -316,12 +351,34 @@ class Sides:
             one["commands"] = [joined(["git", "diff", *ends, "--", *cut])] if cut else ()
             yield one
 
+    def _ended(self) -> dict[tuple[str, str], str]:
+        """What became of changes of fork commits before this merge, by file and commit, if nothing
+        of them was there any more, as far as that is known.
+        """
+        there = self._files.keys() & self.trees["ours"].keys()
+        same = {path for path in there if self._is_upstreams(path)}
+        ended = {(path, commit.name): _SAME for path in same for commit in self._files[path]}
+        pairs = {path: self.pair(path, "base", "ours") for path in self._mine.keys() & there - same}
+        changes = self.changes(pairs.values())
+        asked = [(path, commit) for path in pairs for commit in self._files[path]]
+        made = authorship.made(self._sh, self._fork.path, self.own, asked)
+        for (path, commit), its in made.items():
+            known = changes(pairs[path])
+            if known and not marked.is_among(its, known):
+                ended[path, commit.name] = _BEFORE
+        return ended
+
+    def _is_upstreams(self, path: str) -> bool:
+        """Whether the fork's side had a file as the common ancestor has it."""
+        return self.trees["ours"].get(path) == self.trees["base"].get(path)
+
     def _owners(self, entries: Sequence[Entry], left: Collection[str]) -> Iterator[dict[str, Any]]:
         made = {path for entry in entries for path in entry.files}
         fates = worst(entry for entry in entries if not entry.files)
         there, tree, removed = self.trees["ours"], self.trees["result"], set(self.own.removed)
 
         old = {path for one in self.stale for path in one.files}
+        ended = self._ended()
 
         def fate_of(path: str, commit: str) -> str:
             fate = SAID[fates.get((path, commit), Fate.KEPT)]
@@ -330,14 +387,14 @@ class Sides:
             if path in made or path in left:
                 return MADE if path in made else LEFT
             if path in tree or fate != "kept":
-                return fate
+                return ended.get((path, commit), fate) if fate == "kept" else fate
             return _GONE if path in there else _REMOVED if path in removed else _BEFORE
 
         for feature in self._fork.policy.feature:
             yield _owner(feature.name, {path: fate_of(path, "") for path in feature.files}, ())
         # Commits of one subject, such as those of a bot, are one item.
         alike: dict[str, dict[str, dict[Commit, str]]] = defaultdict(lambda: defaultdict(dict))
-        for path, found in self.own.paths.items():
+        for path, found in self._files.items():
             for commit in found:
                 alike[commit.subject][path][commit] = fate_of(path, commit.name)
         for entry in entries:  # also of commits that knew the file by another name
