@@ -236,7 +236,7 @@ class _Adviser:
         log = f"log -p --cc {origin}/{production}..{origin}/{branch}"
         if self._hosted:
             return Advice(f"{at} {log}", f"{branch} is published: review this, then merge it.")
-        why = f"{branch} is published. Once you have reviewed it (`git {log}`), this "
+        why = f"{branch} is published. Once you have reviewed it (`{at} {log}`), this "
         line = branches.landing(self._sh, self._fork, branch)
         return Advice(line, f"{why}brings it into {production}.")
 
