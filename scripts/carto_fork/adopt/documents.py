@@ -219,14 +219,7 @@ def values(policy: Policy) -> dict[str, str]:
         "its": its,
         "Whose": whose[0].upper() + whose[1:],
         "upstream_repository": _last(upstream),
-        # A path on a disk says nothing about the project.
-        "of_upstream": "" if re.match(r"[/.~]|file:", upstream) else f" of {_last(upstream)}",
         "clone": clone(policy),
-        "into": "" if clone(policy) == _last(remotes.origin.url) else f" {clone(policy)}",
-        "workflows_and": "workflows and " if files.requirements else "",
-        "problems": "in the clone and in what merges left"
-        if github.slug_of(remotes.origin.url) is None
-        else "in the clone, in what merges left, in the settings on GitHub",
         "work": f"{clone(policy)}.{sync.replace('/', '-')}",
         "sync": branches.sync_for("<tag>"),
         "tag": tag,
@@ -255,7 +248,24 @@ def values(policy: Policy) -> dict[str, str]:
         "images_too": " and container images" if has_images(policy) else "",
         "image_rows": _image_rows(policy),
     }
-    return values_of(policy) | named | _release_values(policy)
+    return values_of(policy) | named | _of_host(policy) | _release_values(policy)
+
+
+def _of_host(policy: Policy) -> dict[str, str]:
+    """The values that depend on whether the fork is on GitHub, or on a disk."""
+    origin, upstream = policy.remotes.origin.url, policy.remotes.upstream.url
+    hosted = github.slug_of(origin) is not None
+    problems = "in the clone, in what merges left, in the settings on GitHub"
+    return {
+        # A path on a disk says nothing about the project.
+        "of_upstream": "" if re.match(r"[/.~]|file:", upstream) else f" of {_last(upstream)}",
+        "into": "" if clone(policy) == _last(origin) else f" {clone(policy)}",
+        "workflows_and": "workflows and " if policy.files.requirements else "",
+        "problems": problems if hosted else "in the clone and in what merges left",
+        "released": "and publishes that with notes"
+        if hosted
+        else "pushes only that tag,\nand writes its notes to a file, for you to publish",
+    }
 
 
 def key(name: str) -> str:
@@ -275,9 +285,6 @@ def _release_values(policy: Policy) -> dict[str, str]:
         "release_tags": policy.releases.name("*", "*"),
         "release_pattern": policy.releases.name("<upstream>", "<version>"),
         "release_file": policy.releases.workflow,
-        "released": "and publishes that with notes"
-        if github.slug_of(policy.remotes.origin.url)
-        else "pushes only that tag,\nand writes its notes to a file, for you to publish",
     }
 
 

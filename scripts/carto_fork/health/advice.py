@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
@@ -26,18 +25,7 @@ from ..upgrade import begun
 from ..upgrade.begun import remembered
 from . import status, under_way
 from .status import InProgress, Status
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What to do next.
-
-    command: one line to paste; "" if there is nothing to do.
-    why: why to type it, in a sentence.
-    """
-
-    command: str
-    why: str
+from .under_way import Advice
 
 
 def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
@@ -156,8 +144,7 @@ class _Adviser:
     # --- What every task needs
 
     def _checkout(self) -> Iterator[Advice]:
-        found = under_way.ways_out(self._sh, self._fork, self._facts.here, self._command)
-        yield from (Advice(*way) for way in found)
+        return under_way.ways_out(self._sh, self._fork, self._facts.here, self._command)
 
     def _foundations(self) -> Iterator[Advice]:
         """A policy, the remotes, the whole history."""
@@ -272,8 +259,9 @@ class _Adviser:
         """What brings files that `fork.adopt` wrote up to the policy as it is now."""
         with suppress(Refused):
             if old := [copy.path for copy in self._copies if copy.state is State.BEHIND]:
-                why = f"{listed(old)} {'is' if len(old) == 1 else 'are'} not what the policy and "
-                why += "this program say now; this renews what it wrote."
+                verb = "is" if len(old) == 1 else "are"
+                why = f"{listed(old)} {verb} not what the policy and this program say now; this "
+                why += "renews what it wrote."
                 yield Advice(self._command("fork.adopt", requirement=self._source), why)
 
     def _read(self, path: str) -> str | None:

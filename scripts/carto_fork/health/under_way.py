@@ -1,8 +1,10 @@
-"""An operation of git that somebody has begun in a checkout, and how to end it. Changes nothing."""
+"""What to do next: first, how to end an operation of git that somebody has begun in a checkout.
+Changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from ..fork import branches
 from ..fork.fork import Fork
@@ -12,10 +14,22 @@ from ..run.text import counted, printable
 from ..upgrade import begun
 
 
+@dataclass(frozen=True)
+class Advice:
+    """What to do next.
+
+    command: one line to paste; "" if there is nothing to do.
+    why: why to type it, in a sentence.
+    """
+
+    command: str
+    why: str
+
+
 def ways_out(
     sh: Shell, fork: Fork, state: git.WorkState | None, command: Callable[..., str]
-) -> Iterator[tuple[str, str]]:
-    """The command lines that end what is in progress, each with why to type it.
+) -> Iterator[Advice]:
+    """What ends the operation in progress.
 
     state: of the work tree given by `--repo`; None in a bare repository.
     command: makes the command line of a task on this fork from its name and options.
@@ -33,18 +47,18 @@ def ways_out(
         what = f"A {operation} {of}is in progress here"
         if count:
             why = f"{what}, with {counted(count, 'conflict')}: resolve, `git add`, then "
-            yield f"{at} status", f"{why}--continue."
-        yield f"{at} {operation} --continue", f"{what}."
+            yield Advice(f"{at} status", f"{why}--continue.")
+        yield Advice(f"{at} {operation} --continue", f"{what}.")
     if operation == "bisect":
-        yield f"{at} bisect reset", "A bisect is in progress here."
+        yield Advice(f"{at} bisect reset", "A bisect is in progress here.")
     if state.merging and not fork.policy.branches.tag_of(branch):
         if count and (merge := begun.for_a_person(sh, fork, work)):
-            yield merge.line, merge.why
+            yield Advice(merge.line, merge.why)
         if count:
             why = f"A merge is in progress here, with {counted(count, 'conflict')}; this "
             why += "resolves what can be decided and lists the rest."
-            yield command("resolve-conflicts"), why
-        yield f"{at} commit", "A merge is in progress here, and no conflict is left."
+            yield Advice(command("resolve-conflicts"), why)
+        yield Advice(f"{at} commit", "A merge is in progress here, and no conflict is left.")
     detached = not branch and state.head != git.NULL
     if detached and (lost := branches.stray_of(sh, work, state.head)):
-        yield command("branch.recover"), f"HEAD is detached, and {lost.described}."
+        yield Advice(command("branch.recover"), f"HEAD is detached, and {lost.described}.")
