@@ -32,7 +32,7 @@ def following(world: World, cwd: Path | None = None) -> tuple[str, str]:
     why = [line.removeprefix("# ").strip() for line in done.out.splitlines() if line[:2] == "# "]
     assert len(command) <= 1
     # Only a command to paste, which is on a line of its own, may be longer.
-    assert all(len(line) <= 78 or line.lstrip().startswith("`") for line in why)
+    assert all(len(line) <= 78 or re.match(r"[`(]*(git|gh|invoke) ", line) for line in why)
     advice = "".join(command), " ".join(why)
     status = world.run("status --json", cwd=cwd)
     if status.code == 0:

@@ -130,8 +130,8 @@ def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     test = f"invoke upgrade-carto --tag {NEXT}"
     assert done.out.endswith(f"this does, on this machine:\nNext: {test}\n")
     world.git("fetch --quiet origin")
-    following = world.run("next").out.replace("\n#", "")
-    assert f"since its conflicts were resolved: `{test}` does." in " ".join(following.split())
+    following = json.loads(world.run("next --json").out)["why"]
+    assert f"since its conflicts were resolved: `{test}` does." in following
 
 
 def test_a_choice_in_a_pull_request_is_not_changed_without_a_word(
@@ -196,9 +196,10 @@ def test_a_failed_check_and_a_late_change_of_mind_are_led_on(world: World, githu
     world.git(f"checkout --theirs -- {LEFT[0]}", repo=work)
     world.git(f"add -- {LEFT[0]}", repo=work)
     assert world.run(line).code == 4
-    following = " ".join(world.run("next").out.replace("\n#", "").split())
-    assert following.startswith(f"invoke {line} ")
-    assert f" The last check failed (lost: 2 fork changes in {LEFT[0]}). First fix " in following
+    following = json.loads(world.run("next --json").out)
+    assert following["command"] == f"invoke {line}"
+    following = following["why"]
+    assert f"The last check failed (lost: 2 fork changes in {LEFT[0]}). First fix " in following
     where = f"../litellm.upstream-sync-{NEXT}"
     assert f"{where} and commit, or drop what is lost (" in following
     assert f" verify --repo {where} --drop PATH --reason WHY`; then this" in following
