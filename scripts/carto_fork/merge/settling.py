@@ -447,7 +447,7 @@ def _is_replaced(hunk: Hunk) -> bool:
 
 
 def _replaced(old: Sequence[str], new: Sequence[str]) -> set[str]:
-    """The words in whose place another word stands, always the same."""
+    """The words that another word replaces, always the same one."""
     became: defaultdict[str, set[str]] = defaultdict(set)
     for op, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         words = [[x for x in part if x.isidentifier()] for part in (old[i:j], new[k:m])]
