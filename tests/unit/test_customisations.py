@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.merge import authorship
+from carto_fork.merge import authorship, commits
 from carto_fork.merge.hunks import Commit, Customisations, Sync
 from repository import Content, Files, Repo
 from world import shell
@@ -387,6 +387,19 @@ def test_a_commit_that_upstream_copied_later_is_not_a_squashed_sync(repo: Repo) 
     repo.on("theirs").commit(many(TEXT + FORK), date="2025-01-05")
     found = read(repo)
     assert (len(found.paths), dict(found.squashed)) == (MANY, {})
+
+
+def test_a_line_is_from_who_wrote_it_and_not_from_who_wrapped_it(repo: Repo) -> None:
+    """And what was removed is known, however it was wrapped."""
+    whole, wrapped = ("wait = of_it(a, b)",), ("wait = of_it(", "    a, b", ")")
+    for subject, lines in (("write", whole), ("wrap", wrapped), ("remove", ())):
+        repo.commit({"f": "".join(f"{line}\n" for line in lines) + TEXT}, subject)
+    known = repo.git("rev-parse", "theirs").strip()
+    asked = (shell(), repo.path)
+    made = [*commits.blame(*asked, f"{known}..ours~1", "f", (1, 2, 3))]
+    assert [(n, commit.subject) for n, commit in made] == [(n, "write") for n in (1, 2, 3)]
+    gone = commits.removed_by(*asked, "ours", "f", [whole, (FORK,)])
+    assert {commit.subject: runs for commit, runs in gone.items()} == {"remove": [whole]}
 
 
 def test_reading_leaves_the_checkout_and_refs_unchanged(repo: Repo) -> None:

@@ -210,6 +210,23 @@ def _blamed(
         yield number, before, commit, tuple(names.get(place) for place in pair)
 
 
+def removed_by(
+    sh: Shell, repo: Path, tip: str, path: str, added: Iterable[Sequence[str]]
+) -> dict[Commit, list[Sequence[str]]]:
+    """The newest commit of a history that removed each of some runs of lines from a file, however
+    they were wrapped, with these runs."""
+    left = [lines for lines in added if any(map(substantive, lines))]
+    versions = _of_file(sh, repo, path, [tip]) if left else []
+    made = changes(sh, repo, [pair for _, pair in versions])
+    found: dict[Commit, list[Sequence[str]]] = {}
+    for commit, pair in versions:
+        gone = [_squeezed(change.removed) for change in made.get(pair, ())]
+        its = [lines for lines in left if any(_squeezed(lines) in text for text in gone)]
+        left = [lines for lines in left if lines not in its]
+        found |= {commit: its} if its else {}
+    return found
+
+
 def _squeezed(lines: Sequence[str]) -> str:
     """Lines as one word, without what wraps them."""
     return re.sub(r"[\s,'\"]+", "", "".join(lines))

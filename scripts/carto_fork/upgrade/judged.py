@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..audit import findings as checks
@@ -91,14 +91,19 @@ class Judged:
         changes = self._sides.changes(few.values())
         lines, every = by_directory(paths) * (len(pairs) > 1), dict[Commit, None]()
         for path, pair in few.items():
-            wrote, numbers = list[Commit](), list[int]()
+            wrote, numbers, back = list[Commit](), list[int](), ""
             if one.check == "release":
-                numbers = [n for c in changes(pair) for n in range(c.line, c.line + len(c.added))]
+                about = (self._sh, self._repo, one.between[0], path)
+                gone = commits.removed_by(*about, [change.added for change in changes(pair)])
+                again = [lines for its in gone.values() for lines in its]
+                fresh = [change for change in changes(pair) if change.added not in again]
+                numbers = [n for c in fresh for n in range(c.line, c.line + len(c.added))]
                 among = "..".join(one.between)
                 found = commits.blame(self._sh, self._repo, among, path, numbers) if numbers else ()
                 wrote = [*dict.fromkeys(commit for _, commit in found)]
+                back = self._back(gone, one.between[0])
             every |= dict.fromkeys(wrote)
-            lines += [path + (self._from(wrote, one.between[0]) if numbers else "")]
+            lines += [path + (self._from(wrote, one.between[0]) if numbers else "") + back]
             lines += marked.changes(changes(pair), one.between[1][:10])
         return [*every], lines
 
@@ -107,6 +112,15 @@ class Judged:
         if not wrote:
             return f", whose lines with + are from commits that {self._named(release)} has, too"
         return f", whose lines with + are from {listed([*map(described, wrote)])}"
+
+    def _back(self, gone: Mapping[Commit, Sequence[Sequence[str]]], release: str) -> str:
+        """Which commits of a release removed lines that are back, as the end of a sentence."""
+        if not gone:
+            return ""
+        first = next(line.strip() for its in gone.values() for line in its[0] if line.strip())
+        which = f"the lines with + from “{first}” on" if len(gone) == 1 else "some lines with +"
+        by = f"{listed([*map(described, gone)])}, which {self._named(release)} has"
+        return f"; upstream removed {which} in {by}, and they are back"
 
     def _named(self, commit: str) -> str:
         """A commit by the tag of its release, else by its short name."""
