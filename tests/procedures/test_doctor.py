@@ -718,6 +718,39 @@ def test_a_reverted_sync_is_reported(world: World) -> None:
     assert world.run(f"verify --landed {TAG}").code == 0
 
 
+@pytest.mark.slow
+def test_a_sync_that_brought_nothing_is_reported(world: World) -> None:
+    """All tasks name the same way on, after which everything is there."""
+    world.git("switch --quiet -C carto/main origin/carto/main")
+    world.git(f"merge --quiet --no-edit -s ours {TAG}")
+    blocked = world.run("ci.guard")
+    assert blocked.code == 4
+    assert f"the merge of {TAG} lost upstream's change to Makefile" in blocked.err
+    assert "but kept the fork" not in " ".join(blocked.out.split())
+    world.git("push --quiet --no-verify origin carto/main")
+    finding = one(world, "ancestry", "broken")
+    assert f"merged {TAG} but kept the fork's files: 15 of the 37 files" in finding["what"]
+    assert found(world, "version") == []
+    bring = finding["then"].split(" && ")[1]
+    assert world.run("next").out.startswith(f"{bring}\n")
+    for line in (f"verify --landed {TAG}", f"upgrade-carto --tag {STABLE} --no-tests"):
+        refused = world.run(line)
+        assert refused.code
+        assert f"Next: {bring}, publish that" in refused.err
+    assert "or run it with --unhealed" in refused.err
+    for line in (f"forecast --tag {STABLE}", "ci.guard"):
+        assert f"\n    {bring}\n" in world.run(line).out
+    world.paste(bring)
+    wheel = "enterprise/dist/litellm_enterprise-0.1.15-py3-none-any.whl"
+    decided = world.run(f"resolve-conflicts --keep-fork {wheel} --reason We-ship-none.")
+    assert "21 of 21 conflicts decided" in decided.out
+    world.git("commit --quiet --no-edit")
+    assert world.run("ci.guard").code == 0
+    world.git("push --quiet --no-verify origin carto/main")
+    assert found(world, "ancestry") == []
+    assert "\nNothing is lost; " in world.run(f"verify --landed {TAG}").out
+
+
 def test_drifted_files_are_reported(world: World) -> None:
     base = world.git("merge-base origin/carto/main upstream/main")
     tree = {"LICENSE": "\n"}  # drift: a merge that loses what neither side changed

@@ -89,6 +89,9 @@ STATES = {
         f"{LANDED} && git merge -q --ff-only origin/carto/main && "
         "git revert --no-edit -m 1 HEAD && git push -q origin carto/main"
     ),
+    "an upgrade that brought nothing": (
+        f"git merge -q --no-edit -s ours {TAG} && git push -q --no-verify origin carto/main"
+    ),
     "a tag that was moved": MOVES,
     "a tag that was moved after it landed": f"{LANDED} && {MOVES}",
     "a tag that was withdrawn": GOES,
@@ -204,6 +207,8 @@ def as_a_person(world: World, command: str, said: str) -> Done:
     if number := re.fullmatch(rf"gh pr view (\d+) {FORK}", command):
         return world.paste(f"gh pr merge {number[1]} {FORK} --merge")
     done = world.paste(command)
+    if " merge --no-ff " in command:
+        return done  # `next` names the task that resolves its conflicts
     if "add --title" in done.err:
         return world.paste(f"{command} --title 'fix: mine'")
     if outdated := re.search(r"correct (\S+)/carto_fork\.toml and commit", done.err):

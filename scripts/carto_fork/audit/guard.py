@@ -17,7 +17,7 @@ from ..fork.policy import CODE_OWNERS, POLICY_FILE, load_policy
 from ..fork.session import Session
 from ..fork.tags import TagUse
 from ..merge import authorship, conflicts, syncs
-from ..merge.commits import reverted_sync
+from ..merge.commits import Empty, reverted_sync
 from ..merge.hunks import Customisations
 from ..merge.syncs import newer_side
 from ..run import git, github
@@ -78,9 +78,14 @@ def _report(s: Session, fork: Fork, checked: Sequence[Range], every: Sequence[Fi
         said = [finding.as_json() for finding in findings]
         s.print_json({"ranges": ranges_json, "findings": said, "passed": not findings})
     for each in checked:
-        # Reverting a sync in an emergency is not blocked.
-        if gone := reverted_sync(s.sh, fork, each.head):
-            s.console.say(f"{gone.said}. To undo it: {gone.undone(fork)}", "yellow")
+        # Reverting a sync in an emergency is not blocked; a new merge that brings nothing is.
+        gone = reverted_sync(s.sh, fork, each.head)
+        if isinstance(gone, Empty):
+            old = git.is_ancestor(s.sh, fork.path, gone.commit.name, each.base)
+            gone = gone if old else None
+        if gone:
+            s.console.say(f"{gone.said}. To restore it:", "yellow")
+            s.console.row("    ", gone.undone(fork))
     for note in dict.fromkeys(notes):
         s.console.say(f"Note: {note}")
         s.console.annotate("Note", note, sure=False)
@@ -188,7 +193,11 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     others = [commit for commit in own if commit.name not in healed]
     yield from _development(fork, upstream, each, others, foreign)
     read = authorship.of_fork(sh, fork, each.head, *stable, *upstream.tips)
-    squashed = [commit for commit in read.squashed if commit.name in brought]
+    squashed = [
+        commit
+        for commit, sync in read.squashed.items()
+        if commit.name in brought and not git.is_ancestor(sh, repo, sync.parent, each.base)
+    ]
     for sync in squashed:
         how = (
             "in copies" if len(read.squashed[sync].names) > 1 else "with one parent only: a squash"

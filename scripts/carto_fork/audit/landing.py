@@ -55,7 +55,7 @@ def of(sh: Shell, fork: Fork, tag: Tag) -> Verification:
         how = "ends upstream commits in copies" if lost.copies else "has one parent only"
         wrong = f"{tag.name} landed without its history: {verify.described(lost.sync)} {how}"
     elif gone and gone.release.name == tag.name:
-        wrong = f"{gone.said}; to undo: {gone.undone(fork)}"
+        wrong = gone.said
     checked = _judged(sh, fork, landing, [Finding(LANDED, wrong)] if wrong else [])
     return replace(checked, healed=lost or checked.healed)
 

@@ -460,7 +460,7 @@ class _Adviser:
             yield Advice(self._command("release"), why)
 
     def _reverted(self) -> Iterator[Advice]:
-        """How to undo the revert of a sync, unless what is checked out has undone it already."""
+        """How to restore a missing sync, unless what is checked out has it again already."""
         gone, here, fork = self._facts.reverted, self._facts.here, self._fork
         if gone is None:
             return

@@ -150,7 +150,7 @@ _MOST = 5
 def _ancestry(patient: Patient) -> Iterator[Diagnosis]:
     if gone := reverted_sync(patient.sh, patient.fork, patient.commit):
         cause = "The next upgrade would leave that out as if the fork had wanted it gone."
-        then = patient.on_a_branch("reverted-sync", gone.undone(patient.fork))
+        then = patient.on_a_branch("missing-sync", gone.undone(patient.fork))
         yield Diagnosis(Level.BROKEN, f"{gone.said}.", cause, then)
     lost = patient.ground.lost
     if lost is None:

@@ -57,7 +57,7 @@ class Status:
     online: whether upstream answered; otherwise its tags are those of the last fetch.
     local: by how many commits the local production branch is ahead of and behind origin's.
     mirror: by how many commits the mirror branch is ahead of and behind upstream's.
-    reverted: the revert of the newest release in it, if somebody reverted it.
+    reverted: the revert of the newest release in it, or its merge if that brought nothing.
     moved: releases in the production branch that upstream has moved or withdrawn since.
     notes: what people should know about upstream and about work trees that were kept, whatever
         they do next.

@@ -1,4 +1,4 @@
-"""The commits of a history, what each changed, and which of them reverted a sync."""
+"""The commits of a history, what each changed, and which syncs were reverted or brought nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..fork.policy import Side
 from ..fork.tags import Tag
 from ..run import git
 from ..run.shell import Answer, Shell, batches
-from ..run.text import counted, file_word, listed, printable, substantive
+from ..run.text import counted, file_word, joined, listed, printable, substantive
 from . import hunks
 from .absorbed import History, Past
 from .hunks import Commit
@@ -324,7 +324,7 @@ def changes(sh: Shell, repo: Path, pairs: Sequence[Versions]) -> dict[Versions, 
     }
 
 
-# --- Reverted syncs -------------------------------------------------------------------------------
+# --- Missing syncs --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -362,6 +362,34 @@ class Reverted:
         return f"{git.at(fork.path)} revert --no-edit {' '.join(names)}"
 
 
+@dataclass(frozen=True)
+class Empty(Reverted):
+    """A sync whose merge brought nothing, as `git merge -s ours` makes it.
+
+    commit: the merge. brought: how many paths it should have changed. base, theirs: what it should
+    have brought is the difference between these upstream commits.
+    """
+
+    base: str = ""
+    theirs: str = ""
+
+    @property
+    def said(self) -> str:
+        """What happened, as a sentence without its full stop."""
+        return (
+            f"{self.commit.name[:10]} ({self.commit.date}, {printable(self.commit.subject)}) "
+            f"merged {self.release.name} but kept the fork's files: {len(self.gone)} of the "
+            f"{counted(self.brought, 'file')} that the release changes are as before, and no later "
+            "merge brings that"
+        )
+
+    def undone(self, fork: Fork) -> str:
+        """The command that merges the difference: git takes the release itself for merged."""
+        at, message = git.at(fork.path), joined([f"chore: bring what {self.release.name} changed"])
+        made = f"{at} commit-tree {self.theirs[:10]}: -p {self.base[:10]} -m {message}"
+        return f"{at} merge --no-ff --no-edit $({made})"
+
+
 def reverted_sync(
     sh: Shell,
     fork: Fork,
@@ -369,8 +397,9 @@ def reverted_sync(
     merged: Mapping[str, str] | None = None,
     theirs: Sequence[str] = (),
 ) -> Reverted | None:
-    """The newest sync in a history that was reverted after it landed, as a whole or in part; None
-    if none was. What people dropped with a reason does not count.
+    """The newest sync in a history that was reverted after it landed, as a whole or in part, or
+    whose merge brought nothing; None if all are whole. What people dropped with a reason does not
+    count.
 
     merged: the tags that the history contains, as `releases.merged` returns them, if known.
     theirs: the commits to be merged, if known.
@@ -383,10 +412,10 @@ def reverted_sync(
     ]
     heads = releases.upstream_heads(sh, fork, production)
     for release in newest:
-        commit, last = merged[release.name], release is newest[0]
+        commit, latest = merged[release.name], merged[newest[0].name]
         upstream = tuple(dict.fromkeys([*theirs, *heads])) or (commit,)
         key = ("reverted", production, commit)
-        look = partial(_find, sh, fork, production, release, commit, upstream, last)
+        look = partial(_find, sh, fork, production, release, commit, upstream, latest)
         if taken := sh.once(key, look):
             return taken
     return None
@@ -403,25 +432,23 @@ def _find(
     release: Tag,
     theirs: str,
     upstream: Sequence[str],
-    last: bool,
+    latest: str,
 ) -> Reverted | None:
     log = log_of(sh, fork.path, production, upstream)
     sync = landing(log, production, theirs)
-    if not sync and last:
+    if not sync and theirs == latest:
         sync = git.first_with(sh, fork.path, theirs, production)
-    if sync == production or not any(e.commit.name == sync and e.parents[1:] for e in log):
+    merge = next((e.commit for e in log if e.commit.name == sync and e.parents[1:]), None)
+    if not merge:
         return None
-    notes = {*records.NOTES, *fork.policy.version_paths}
-
-    def telling(changed: Changed) -> dict[str, Versions]:
-        """The changes without recomputed files, and without submodules, whose old versions the log
-        lacks."""
-        return {path: made for path, made in changed.items() if path not in notes and any(made)}
-
-    brought = telling(between(sh, fork.path, f"{sync}^1", sync))
+    brought = _telling(fork, between(sh, fork.path, f"{sync}^1", sync))
+    if empty := _empty(sh, fork, production, release, theirs, merge, brought, latest):
+        return empty
+    if sync == production:
+        return None
     restored: dict[str, Commit] = {}  # by commits that did nothing else
     for entry in log:
-        changed = telling(entry.changed) if len(entry.parents) == 1 else {}
+        changed = _telling(fork, entry.changed) if len(entry.parents) == 1 else {}
         # Back from the sync's version to the one before: no earlier commit did that.
         back = {p: made for p, made in changed.items() if brought.get(p, ())[::-1] == made}
         left = _missing(sh, fork, production, back) if back else ()
@@ -438,6 +465,54 @@ def _find(
     by = set(restored.values())
     newest, *older = (entry.commit for entry in log if entry.commit in by)
     return Reverted(release, newest, tuple(restored), len(brought), older=tuple(older))
+
+
+def _telling(fork: Fork, changed: Changed) -> dict[str, Versions]:
+    """The changes without recomputed files, and without submodules, whose old versions the log
+    lacks."""
+    notes = {*records.NOTES, *fork.policy.version_paths}
+    return {path: made for path, made in changed.items() if path not in notes and any(made)}
+
+
+_MOST_BESIDES = 20
+"""A merge that changed more files brought something."""
+
+
+def _empty(
+    sh: Shell,
+    fork: Fork,
+    production: str,
+    release: Tag,
+    theirs: str,
+    merge: Commit,
+    brought: Changed,
+    latest: str,
+) -> Empty | None:
+    """The merge of a release if it left nearly everything out and the branch still lacks that.
+
+    Only files of which the fork had the old version prove it: no merge leaves those as they were,
+    unless somebody chose the fork's files. New files that are missing prove nothing, because the
+    fork may have deleted or renamed their directory.
+
+    brought: what the merge changed. latest: the newest release in the branch, which may itself have
+    the old version again.
+    """
+    if len(brought) > _MOST_BESIDES:
+        return None
+    bases = git.merge_bases(sh, fork.path, f"{merge.name}^1", theirs)
+    if not bases:
+        return None
+    changed = _telling(fork, between(sh, fork.path, bases[0], theirs))
+    if 10 * len(brought.keys() & changed.keys()) >= len(changed):
+        return None
+    now, newest = (git.tree(sh, fork.path, commit) for commit in (production, latest))
+    before = {path: made[::-1] for path, made in changed.items() if made[0] != made[1]}
+    left = _missing(sh, fork, production, before)
+    gone = tuple(path for path in left if now.get(path) != newest.get(path))
+    has = sum(now.get(path, ("", None))[1] == made[0] for path, made in before.items())
+    if len(now.keys() & gone) < max(_FEWEST, has):
+        return None
+    return Empty(release, merge, gone, len(before), base=bases[0], theirs=theirs)
 
 
 def _missing(sh: Shell, fork: Fork, production: str, back: Changed) -> tuple[str, ...]:

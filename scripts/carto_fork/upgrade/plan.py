@@ -203,7 +203,7 @@ def _lost_ancestry(
 
 
 def _require_whole(sh: Shell, fork: Fork, target: Target) -> None:
-    """Raises Refused if somebody reverted the newest sync in the production branch."""
+    """Raises Refused if a sync in the production branch was reverted or brought nothing."""
     if reverted := reverted_sync(sh, fork, target.base, None, [target.commit]):
         raise Refused(
             f"{reverted.said}.",
