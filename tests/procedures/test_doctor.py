@@ -734,7 +734,7 @@ def test_a_sync_that_brought_nothing_is_reported(world: World) -> None:
     assert f"merged {TAG} but kept the fork's files: 15 of the 37 files" in finding["what"]
     assert found(world, "version") == []
     bring = finding["then"].split(" && ")[1]
-    assert world.run("next").out.startswith(f"{bring}\n")
+    assert world.run("next").out.startswith(f"{finding['then']}\n")
     for line in (f"verify --landed {TAG}", f"upgrade-carto --tag {STABLE} --no-tests"):
         refused = world.run(line)
         assert refused.code

@@ -208,7 +208,7 @@ def as_a_person(world: World, command: str, said: str) -> Done:
         return world.paste(f"gh pr merge {number[1]} {FORK} --merge")
     done = world.paste(command)
     if " merge --no-ff " in command:
-        return done  # `next` names the task that resolves its conflicts
+        return Done(0, "", "")  # `next` names the task that resolves its conflicts
     if "add --title" in done.err:
         return world.paste(f"{command} --title 'fix: mine'")
     if outdated := re.search(r"correct (\S+)/carto_fork\.toml and commit", done.err):

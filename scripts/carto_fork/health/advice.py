@@ -467,7 +467,8 @@ class _Adviser:
         head = here.head if here else fork.production_commit
         has_revert = git.is_ancestor(self._sh, fork.path, gone.commit.name, head)
         if not has_revert or reverted_sync(self._sh, fork, head):
-            yield Advice(gone.undone(fork), f"{gone.said}.")
+            restore = branches.on_a_branch(self._command, "missing-sync", gone.undone(fork))
+            yield Advice(restore, f"{gone.said}.")
 
     def _newer(self, why: str = "") -> Iterator[Advice]:
         """An upgrade, if upstream has a newer release; with a reason only one that is not begun."""
