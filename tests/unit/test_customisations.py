@@ -268,13 +268,15 @@ def test_lines_of_generated_files_and_of_those_that_only_the_fork_had_are_not_re
 ) -> None:
     """Files that the fork may have renamed are read, and so are files requested by name."""
     repo.commit({"lib/x": FORK, "own": TEXT + "own_line(of_the_fork)\n"}, "vendor")
+    repo.commit({"f.cpp": "converted = line(of_the_fork)\n"}, "convert")
     repo.commit({"f": TEXT + OTHER, "dist/a": "built(by_a_tool)\n"}, "change")
     repo.commit({"g": None, "lib/g": TEXT + "renamed_and = changed(too)\n"}, "rename")
     own = read(repo)
-    ours, known = {"f", "lib/g", "lib/x", "own", "dist/a"}, {"f", "g", "dist/a"}
+    ours, known = {"f", "f.cpp", "lib/g", "lib/x", "own", "dist/a"}, {"f", "g", "dist/a"}
     rest = authorship.telling(own, ours, known, {"dist/a"})
     assert subjects(rest.lines) == {
         OTHER.strip(): ["change"],
+        "converted = line(of_the_fork)": ["convert"],
         "renamed_and = changed(too)": ["rename"],
     }
     assert rest.paths == own.paths

@@ -744,6 +744,12 @@ def test_lines_without_a_fork_commit_yield_only_if_upstream_has_them(
     assert decision.text == (found.text if result is None else lines(result + elsewhere))
 
 
+def test_a_line_that_upstream_has_elsewhere_does_not_yield_to_the_line_that_it_replaced() -> None:
+    """Upstream has the old line here still, and has the new one for something else."""
+    found = clash("b", "a", "ac", elsewhere="b")
+    assert settle(found, own=of_the_fork(found, wrote="")).left == 1
+
+
 def test_a_short_line_that_upstream_lacks_is_left_for_a_person() -> None:
     """The line is too short to identify its author; upstream has it nowhere."""
     found = clash("bx", "a", "c", elsewhere="b")

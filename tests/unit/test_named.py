@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from carto_fork.merge import languages, named, settling
+from carto_fork.merge import gone, languages, named, settling
 from carto_fork.merge.hunks import Hunk, Segment, Texts
 from carto_fork.run.text import lines_of
 
@@ -862,4 +862,32 @@ def test_an_addition_may_need_what_the_other_side_renamed(
 ) -> None:
     texts = Texts(CODE, ours, CODE + added)
     hunk = Hunk(("begins();\n",), (), (added,), 1, ())
-    assert settling.needs_what_is_gone("server.c", texts, hunk) is needs
+    assert gone.needs_what_is_gone("server.c", texts, hunk) is needs
+
+
+@pytest.mark.parametrize(
+    ("added", "needs"),
+    [
+        ("    client *c = listNodeValue(ln);\n", True),
+        ("    int retval = addTo(ln);\n", False),
+        ("    struct entry *e = ln->value;\n", True),
+        ("    struct entry *e = NULL;\n", False),
+        ("    struct info si = {VERSION, id1, id2};\n", True),
+        ("    char buf[2] = {0};\n", False),
+    ],
+)
+@pytest.mark.parametrize("labels", [("cpp", "c"), ("c", "cpp")])
+def test_lines_for_c_are_left_in_a_file_that_is_cpp_on_the_other_side(
+    added: str, needs: bool, labels: tuple[str, str]
+) -> None:
+    """C++ gives no pointer another type by itself."""
+    base = "void f() { use(listNodeValue(ln)); }\n"
+    cast = "void f() { use((client*)listNodeValue(ln)); }\n"
+    sides = [((), cast), ((added,), base + added)]
+    if labels == ("c", "cpp"):
+        sides.reverse()
+    (ours, one), (theirs, other) = sides
+    marks = f"<<<<<<< HEAD:src/a.{labels[0]}\n", f">>>>>>> 1.0:src/a.{labels[1]}\n"
+    hunk = Hunk(ours, ("x();\n",), theirs, 1, marks)
+    found = gone.needs_what_is_gone("src/a.cpp", Texts(base, one, other), hunk)
+    assert found is needs

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from posixpath import splitext
 
 from ..fork import generated, releases
 from ..fork.fork import Fork
@@ -340,20 +341,23 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         """The files that only the fork ever had: its commits added them, or they are among `ours`
         in a directory that upstream lacks.
 
-        known: upstream's files. If a commit removed one of them, its new files may be renames.
+        known: upstream's files. If a commit removed one of them, its new files may be renames; so
+            may a file with the name of one of them and another suffix.
         """
         own = ours - known
         directories = {path.rpartition("/")[0] for path in known}
         for path in [*directories]:
             while path := path.rpartition("/")[0]:
                 directories.add(path)
+        stems = {splitext(path)[0] for path in known}
         exclusive: set[str] = set()
         doubtful: set[str] = set()
         for changed in self.all.values():
             renames = any(path in known and not after for path, (_, after) in changed.items())
             for path, (before, _) in changed.items():
                 if path not in known and not before:
-                    (doubtful if renames else exclusive).add(path)
+                    alike = renames or splitext(path)[0] in stems
+                    (doubtful if alike else exclusive).add(path)
                 elif path in own and path.rpartition("/")[0] not in directories:
                     exclusive.add(path)
         return exclusive - doubtful

@@ -131,7 +131,7 @@ class Cuts:
             begin = child.start_byte - column
             in_hunk = isinstance(self.segments[at[0]], Hunk)
             if child.is_named and (in_hunk or _line(tree.text, child) not in known):
-                names.append((at, tree.name(child)))
+                names += [(at, name) for name in tree.names_of(child)]
             if not in_hunk and row > last and not tree.text[begin : child.start_byte].strip():
                 places.append(at)
             last = end if behind else end - 1

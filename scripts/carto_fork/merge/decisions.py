@@ -387,18 +387,16 @@ def _settle(
     both = additions.together(conflict.path, before, hunk.ours, hunk.theirs, after)
     if isinstance(both, str):
         return both
-    from . import settling  # slow to import
+    from . import gone, settling  # slow to import
 
-    if conflict.texts and settling.needs_what_is_gone(conflict.path, conflict.texts, hunk):
+    if gone.needs_what_is_gone(conflict.path, conflict.texts, hunk):
         return "One side added a reference to what the other side renamed or removed."
     if settling.is_in_text(conflict.path, before, "".join(hunk.ours), after):
         return additions.ORDERED
     return both, _APPENDED
 
 
-def _by_evidence(
-    conflict: Conflict, hunk: hunks.Hunk, known: Knowledge
-) -> tuple[tuple[str, ...], _Reason] | None:
+def _by_evidence(conflict: Conflict, hunk: hunks.Hunk, known: Knowledge) -> _Settled | None:
     """The decision that the contents themselves suggest for a hunk whose base is shown."""
     base = hunk.base or ()
     added, removed = _difference("".join(base), "".join(hunk.ours))
@@ -408,9 +406,9 @@ def _by_evidence(
     if changed and (drop := _dropped(conflict, changed, known, Side.UPSTREAM)):
         return hunk.ours, drop
     if is_absorbed(conflict.path, hunk):
-        return hunk.theirs, _ABSORBED
-    if _is_upstreams(conflict, [*added, *removed], added, known):
-        return hunk.theirs, _UNTOUCHED
+        return _unless_gone(conflict, hunk, _ABSORBED)
+    if _is_upstreams(conflict, hunk, known):
+        return _unless_gone(conflict, hunk, _UNTOUCHED)
     same = same_but_space(conflict.path)
     if same(base, hunk.ours) and "".join(hunk.theirs).strip():
         return hunks.respaced(base, hunk.theirs, hunk.ours), _SPACE
@@ -423,30 +421,38 @@ def _by_evidence(
         why = (
             f"Upstream had the fork's change, too, in {taker.name[:10]}, and has changed it since."
         )
-        return hunk.theirs, _Reason("taken up", why, Take.UPSTREAM)
+        return _unless_gone(conflict, hunk, _Reason("taken up", why, Take.UPSTREAM))
     return None
 
 
-def _is_upstreams(
-    conflict: Conflict, changed: Sequence[str], added: Sequence[str], known: Knowledge
-) -> bool:
+def _unless_gone(conflict: Conflict, hunk: hunks.Hunk, why: _Reason) -> _Settled | None:
+    """Upstream's lines, unless they need what the fork renamed elsewhere in the file."""
+    from . import gone  # slow to import
+
+    needs = gone.needs_what_is_gone(conflict.path, conflict.texts, hunk, upstream=True)
+    return None if needs else (hunk.theirs, why)
+
+
+def _is_upstreams(conflict: Conflict, hunk: hunks.Hunk, known: Knowledge) -> bool:
     """Whether no fork commit wrote or removed any of the lines, and upstream's file has all lines
     that the fork's side added, and as often if they replace others: an earlier merge left them
     there."""
     if known.own is None or conflict.texts is None:
         return False
+    added, removed = _difference("".join(hunk.base or ()), "".join(hunk.ours))
     # A line that a merge brought and that upstream's file has, too, is upstream's.
-    wrote = known.own.behind(changed)
+    wrote = known.own.behind([*added, *removed])
     if any(commit.name not in known.own.bringing for commit in wrote):
         return False
-    ours, theirs = (
-        Counter(line.strip() for line in text.split("\n"))
-        for text in (conflict.texts.ours, conflict.texts.theirs)
-    )
+    texts = conflict.texts.ours, conflict.texts.theirs
+    ours, theirs = (Counter(map(str.strip, text.split("\n"))) for text in texts)
     said = [line.strip() for line in added if re.search(r"\w", line)]
-    if not any(map(substantive, said)) or any(
-        theirs[line] < (ours[line] if len(changed) > len(added) else 1) for line in said
-    ):
+    least = ours if removed else Counter({*said})
+    if not any(map(substantive, said)) or any(theirs[line] < least[line] for line in said):
+        return False
+    # If upstream still has the old line here, the new one is only by chance elsewhere in its file.
+    here = {line.strip() for line in hunk.theirs}
+    if not here >= {*said} and any(line.strip() in here for line in filter(substantive, removed)):
         return False
     # What one side moved may have gone from its old place by itself.
     there = (

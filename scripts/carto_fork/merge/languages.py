@@ -281,6 +281,16 @@ def name_of(language: Language, node: Any) -> str:
     return _plain(language, name) if language.maps or node.type == "pair" else name
 
 
+def names_of(language: Language, node: Any) -> list[str]:
+    """The names of a part that may declare several things, such as `int one, other;`."""
+    ways = language.names.get(node.type, ())
+    if len(ways) != 1:
+        return [name_of(language, node)]
+    found = node.children_by_field_name(ways[0])
+    found = found or [child for child in node.children if child.type == ways[0]]
+    return [name_of(language, child) or child.text.decode(errors="replace") for child in found]
+
+
 def _plain(language: Language, key: str) -> str:
     """A key as programs read it: quotes may be left out, and YAML has several words for `true`."""
     quoted = re.fullmatch(r"([\"'])([\w-]+)\1", key)

@@ -191,7 +191,8 @@ class Work:
         self, taken: Sequence[Parts], merged: Sequence[Part], others: Collection[str]
     ) -> None:
         lists = [*(side.parts for side in taken), merged]
-        counts = [Counter(self.sides[0].name(part.node) for part in parts) for parts in lists]
+        names = self.sides[0].names_of
+        counts = [Counter(name for part in parts for name in names(part.node)) for parts in lists]
         if any(counts[3][name] > counts[0][name] for name in others if name):
             raise Odd
         for name, number in counts[3].items():
@@ -199,7 +200,7 @@ class Work:
             if not name or number <= max(before, 1) or (not before and number <= max(one, other)):
                 continue
             # A part that a text merge left twice says the same thing twice.
-            copies = {part.body for part in merged if self.sides[0].name(part.node) == name}
+            copies = {part.body for part in merged if name in names(part.node)}
             if len(copies) > 1 or number > max(one, other):
                 raise Odd
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from functools import lru_cache
-from typing import Any
 
 from ..run.text import lines_of, substantive, too_long
-from . import languages, named
+from . import gone, languages, named
 from .cuts import Cuts, Near, lines_in, text_of
 from .hunks import Hunk, Segment, Texts
 from .languages import Language
@@ -20,12 +18,7 @@ from .trees import Tree, are_alike, is_sound, words_of
 FORM, PARTS = "form", "parts"
 LONG = "The file is too long to try each hunk by the parts of the file."
 
-_WORD = re.compile(r"[^\W\d]\w+")
-_MEMBER = re.compile(r"(?<![\w.])[^\W\d]\w*(?:\.|->|::)[^\W\d]\w*")
 _STRING = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'")
-_RENAMED = 10
-"""A side has renamed something if the base refers to it more often than this per reference that is
-left."""
 
 _MOST = 6_000_000
 """Characters that are merged for one file at most, in all attempts: some two seconds. Hunks after
@@ -53,17 +46,18 @@ def settle(
         return {}, ""
     if too_long(path, texts.base, texts.ours, texts.theirs):
         return {}, LONG
-    gone = _gone(language, texts)
+    lost = gone.of(language, texts)
     wanted = [
         index
         for index in sorted(wanted)
         if isinstance(hunk := segments[index], Hunk)
         and not _is_back(hunk)
         and not (language.wheel and not language.maps and _is_replaced(hunk))
-        and not gone.is_elsewhere(hunk)
-        and not gone.is_needed(hunk)
-        and not gone.is_used(hunk)
-        and not gone.is_from_elsewhere(hunk)
+        and not lost.is_elsewhere(hunk)
+        and not lost.is_needed(hunk)
+        and not lost.is_used(hunk)
+        and not lost.is_from_elsewhere(hunk)
+        and not (not language.maps and gone.share_a_number(texts, hunk))
     ]
     try:
         cuts = Cuts(language, segments, texts.base)
@@ -139,8 +133,8 @@ class _Settling:
         self.read += sum(map(len, sides))
         if self.read > _MOST:
             return None
-        words = {word for i in chosen for word in _bound(self.segments[i], self.language)}
-        if not self.language.maps and _is_used(words, [*map(_mentions, sides)]):
+        words = {word for i in chosen for word in gone.bound(self.segments[i], self.language)}
+        if not self.language.maps and gone.is_used(words, [*map(gone.mentions, sides)]):
             return None
         merged, work = named.merged(self.path, sides, self.upstream_keys, near.rest) or ("", None)
         # The other side must not need anything that one side no longer has in the whole file.
@@ -149,234 +143,6 @@ class _Settling:
         if not all(map(self.is_wish, work.dropped)) or work.needs_twice(self.texts):
             return None
         return lines_in(merged, near.segments, chosen, side)
-
-
-def stems(words: Iterable[str]) -> set[str]:
-    """The parts of compound words, such as `Theme` and `Dark` of `Theme_Dark`."""
-    return {part for word in words if "_" in word for part in word.split("_") if len(part) > 2}
-
-
-_EVERYTHING = re.compile(
-    r"^[ \t]*(?:import[ \t]+(?:static[ \t]+)?[\w.]+\.\*|from[ \t]+\S+[ \t]+import[ \t]+\*"
-    r"|(?:pub[ \t]+)?use[ \t]+[\w:]+::\*|using[ \t]+namespace[ \t]+[\w:]+)",
-    re.MULTILINE,
-)
-"""Imports of every name that something has."""
-
-
-@lru_cache(maxsize=4)
-def _everything(text: str) -> frozenset[str]:
-    return frozenset(_EVERYTHING.findall(text))
-
-
-_DEFINITION = re.compile("(function|method)_(definition|declaration|item)|^method$")
-_BARE = re.compile(r"(?<![\w.])[a-z_]\w+(?=[ \t]*[.,)\]])")
-_ALWAYS = {"this", "super", "self", "it", "null", "nil", "true", "false"}
-
-
-_DEFINES = re.compile(
-    r"\b(?:va[lr]|let|const|fun|def|func|fn)[ \t]+(\w+)|\b(\w+)[ \t]*[:=](?!=)|^import\b(.*)",
-    re.MULTILINE,
-)
-
-
-def _are_from_elsewhere(names: Set[str], text: str, *others: str) -> bool:
-    """Whether a text does not seem to define one of some names, and other texts do not have it."""
-    unknown = names - words_of(others)
-    defined = (part for found in _DEFINES.findall(text) for part in found) if unknown else ()
-    return not unknown <= words_of(defined)
-
-
-class Gone:
-    """What the sides have renamed everywhere: of the base's many references to it, hardly any are
-    left there; or no name is left that begins or ends as several in the base do, such as `old_`."""
-
-    def __init__(self, language: Language, texts: Texts) -> None:
-        self.language, self.texts = language, texts
-        self.trees: dict[str, Tree] = {}
-        self.answers: dict[tuple[str, str], bool] = {}
-        self.counts: list[Counter[str]] = []
-        self.members: list[Counter[str]] = []
-        self.parts: Counter[str] = Counter()
-
-    def is_used(self, hunk: Hunk) -> bool:
-        """Whether one side of a hunk removed the file's last mention of something that the other
-        side mentions more often than before, although the hunk is where it comes from; or that the
-        other side's lines name as a part of something, such as `api.backend`."""
-        if self.language.maps:
-            return False
-        if _is_used(_bound(hunk, self.language), self._counts()):
-            return True
-        if not self.members:
-            texts = (self.texts.base, self.texts.ours, self.texts.theirs)
-            self.members = [Counter(_MEMBER.findall(_STRING.sub("", text))) for text in texts]
-        named = _MEMBER.findall(_STRING.sub("", "".join((*hunk.ours, *hunk.theirs))))
-        return _is_used([name for name in named if self.members[0][name]], self.members)
-
-    def is_from_elsewhere(self, hunk: Hunk) -> bool:
-        """Whether one side imports a name from somewhere else than the base, which does so outside
-        of the hunk, and the other side uses that name more often than before."""
-        texts, (before, *now) = self.texts, self._counts()
-        for lines, side, count in (
-            (hunk.ours, texts.ours, now[1]),
-            (hunk.theirs, texts.theirs, now[0]),
-        ):
-            base = set(hunk.base or ())
-            new = self._imported(set(lines) - base)
-            used = {name for name in new if count[name] > before[name]}
-            gone = set(texts.base.splitlines(True)) - base if used else set()
-            if used & self._imported(gone - set(side.splitlines(True))):
-                return True
-        return False
-
-    def is_elsewhere(self, hunk: Hunk) -> bool:
-        """Whether one side has the hunk in another definition than the other side, which has both
-        definitions."""
-        if self.language.maps or not self.language.wheel:
-            return False
-        texts = (self.texts.ours, self.texts.theirs)
-        places = [self._definition(*x) for x in zip(texts, (hunk.ours, hunk.theirs), strict=True)]
-        if None in places or places[0] == places[1]:
-            return False
-        words = [words_of([text]) for text in texts]
-        return any(places[i] in words[1 - i] for i in (0, 1))
-
-    def _definition(self, text: str, lines: Sequence[str]) -> str | None:
-        """The name of the definition around lines of a side, "" if none is; None if they are not
-        there exactly once."""
-        part = "".join(lines)
-        if not any(map(substantive, lines)) or text.count(part) != 1:
-            return None
-        tree = self._tree(text)
-        root: Any = tree.root
-        at = len(text[: text.index(part)].encode("utf-8", "surrogateescape"))
-        end = at + len(part.rstrip().encode("utf-8", "surrogateescape"))
-        node = root.descendant_for_byte_range(at, end)
-        while node is not None:
-            if _DEFINITION.search(node.type) and (name := node.child_by_field_name("name")):
-                return str(name.text.decode(errors="replace"))
-            node = node.parent
-        return ""
-
-    def _imported(self, lines: Iterable[str]) -> set[str]:
-        return {name for line in lines for name in _imported(line, self.language)}
-
-    def _counts(self) -> list[Counter[str]]:
-        if not self.counts:
-            texts = (self.texts.base, self.texts.ours, self.texts.theirs)
-            self.counts = [*map(_mentions, texts)]
-        return self.counts
-
-    def is_needed(self, hunk: Hunk) -> bool:
-        """Whether one side of a hunk adds a reference to something that the other side renamed or
-        no longer imports."""
-        if self.language.maps or not self.language.wheel:
-            return False
-        before = Counter(_WORD.findall("".join(hunk.base or ())))
-        texts = self.texts
-        for lines, mine, other in (
-            (hunk.ours, texts.ours, texts.theirs),
-            (hunk.theirs, texts.theirs, texts.ours),
-        ):
-            if _everything(texts.base) - _everything(other):
-                names = set(_BARE.findall("".join(lines))) - _ALWAYS
-                if _are_from_elsewhere(names, mine, texts.base, other):
-                    return True
-        parts = stems(before)
-        return any(
-            self._is_gone(word, side) or self._is_like_gone(stems([word]) & parts, side)
-            for lines, side in ((hunk.theirs, self.texts.ours), (hunk.ours, self.texts.theirs))
-            for word in Counter(_WORD.findall("".join(lines))) - before
-        )
-
-    def _is_like_gone(self, parts: Set[str], side: str) -> bool:
-        """Whether a side no longer has a part of words that the base has in several words."""
-        if parts and not self.parts:
-            words = _WORD.findall(self.texts.base)
-            self.parts = Counter(part for word in words for part in stems([word]))
-        return any(self.parts[part] > 1 and part not in side for part in parts)
-
-    def _is_gone(self, word: str, side: str) -> bool:
-        if (word, side) not in self.answers:
-            self.answers[word, side] = self._ask(word, side)
-        return self.answers[word, side]
-
-    def _ask(self, word: str, side: str) -> bool:
-        most = self.texts.base.count(word)
-        if most <= _RENAMED:
-            return False
-        now = self._tree(side).references(word.encode(), most // _RENAMED + 1)
-        least = max(now, 1) * _RENAMED
-        return most > least and self._tree(self.texts.base).references(word.encode()) > least
-
-    def _tree(self, text: str) -> Tree:
-        if text not in self.trees:
-            self.trees[text] = Tree(self.language, text.encode("utf-8", "surrogateescape"))
-        return self.trees[text]
-
-
-def _mentions(text: str) -> Counter[str]:
-    """How often a text has each word outside of strings."""
-    return Counter(_WORD.findall(_STRING.sub("", text)))
-
-
-_IMPORT = re.compile(r"(import|from|use|using|export|#include)\b|.*\brequire\(")
-_NAMED = re.compile(
-    r"\b(?:def|class|function|func|fn|interface|type|enum|struct|const|let|var|val)\s+"
-    r"(\w+|\{[^}]*\}|\[[^]]*\])|^[\w*&<>:,. ]*?\b(\w+)\s*(?::[^=]+)?:?=(?![=>])"
-)
-
-
-_GO_IMPORT = re.compile(
-    r"\s*(?:import\s+)?(?:(\w+)\s+)?\"(?:[^\"\n]*?/)?([^\"\n/]+)(?:/v\d+)?\"\s*(?://.*\s*)?"
-)
-_SOURCE = re.compile(r"^.*?\b(?:import|use|using)\b(\s+(static|type)\b)?|\bfrom\b.*$|[;\n]")
-
-
-def _imported(line: str, language: Language) -> set[str]:
-    """The names that an import in one line binds."""
-    if language.wheel.endswith("_go"):
-        go = _GO_IMPORT.fullmatch(line)
-        return words_of([go[1] or go[2]]) if go else set()
-    plain = _STRING.sub("", line).strip()
-    if not re.match(r"(import|from|use|using)\b", plain):
-        return set()
-    pieces = (_WORD.findall(piece) for piece in re.split(r"[,{}()]", _SOURCE.sub("", plain)))
-    return {words[-1] for words in pieces if words}
-
-
-def _bound(hunk: Segment, language: Language) -> set[str]:
-    """The names that the base's lines of a hunk bind: by imports, definitions and assignments."""
-    lines = () if isinstance(hunk, str) else hunk.base or ()
-    plain = [_STRING.sub("", line).strip() for line in lines]
-    imports = [line for line in plain if _IMPORT.match(line)]
-    named = [text for line in plain for pair in _NAMED.findall(line) for text in pair]
-    bound = (name for line in lines for name in _imported(line, language))
-    return words_of([*imports, *named]).union(bound)
-
-
-def _is_used(words: Collection[str], counts: Sequence[Counter[str]]) -> bool:
-    before, one, other = counts
-    return any(
-        (not one[word] and other[word] > before[word])
-        or (not other[word] and one[word] > before[word])
-        for word in words
-    )
-
-
-def needs_what_is_gone(path: str, texts: Texts, hunk: Hunk) -> bool:
-    """Whether one side of a hunk adds a reference to something that the other side has renamed
-    everywhere."""
-    language = languages.language_of(path, texts.base)
-    if language is None or too_long(path, texts.base, texts.ours, texts.theirs):
-        return False
-    return _gone(language, texts).is_needed(hunk)
-
-
-@lru_cache(maxsize=1)
-def _gone(language: Language, texts: Texts) -> Gone:
-    """One for all hunks of a file."""
-    return Gone(language, texts)
 
 
 def is_in_text(path: str, before: str, added: str, after: str) -> bool:

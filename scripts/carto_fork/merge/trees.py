@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from . import languages
@@ -174,6 +173,11 @@ class Tree:
             name_known = self.names[key] = languages.name_of(self.language, node)
         return name_known
 
+    def names_of(self, node: Node) -> list[str]:
+        """The names of all that a node declares."""
+        several = node.type.endswith("declaration") and b"," in (node.text or b"")
+        return languages.names_of(self.language, node) if several else [self.name(node)]
+
     def _opened(self, upto: Sequence[Node], first: int, start: int, end: int) -> int:
         """Where the first part's own text begins, after the opening of the list, or after comments
         about the file.
@@ -211,14 +215,16 @@ class Tree:
             at = child.end_byte
         return self._over(at, end), comma
 
-    def references(self, word: bytes, enough: int = sys.maxsize) -> int:
-        """How often the code has a word as an identifier, not in comments and strings; counted up
-        to a number."""
-        places = re.finditer(rb"(?<!\w)%b(?!\w)" % re.escape(word), self.text)
+    def uses(self, word: bytes) -> Counter[str]:
+        """How often the code has a word as an identifier, not in comments and strings: by what is
+        made of it if it is called, and altogether as ""."""
+        found: Counter[str] = Counter()
         root: Any = self.root
-        nodes = (root.descendant_for_byte_range(*place.span()) for place in places)
-        found = (node for node in nodes if node.type.endswith("identifier"))
-        return sum(1 for _ in islice(found, enough))
+        for place in re.finditer(rb"(?<!\w)%b(?!\w)" % re.escape(word), self.text):
+            node = root.descendant_for_byte_range(*place.span())
+            if node.type.endswith("identifier"):
+                found.update(["", *_call_of(node)])
+        return found
 
     def is_in_text(self, at: int) -> bool:
         """Whether a position is inside a string that begins above its line."""
@@ -235,6 +241,29 @@ class Tree:
         note = b"#" if self.language.bare or "toml" in self.language.wheel else b"//"
         match = re.compile(rb"[ \t]*(%b[^\n]*)?\n" % note).match(self.text, at, end)
         return match.end() if match else at
+
+
+def _call_of(node: Any) -> Iterator[str]:
+    """How an identifier is called, if it is: with how many arguments, and whether what it returns
+    is cast or awaited."""
+    while node.parent and _MEMBER.search(node.parent.type) and node == node.parent.children[-1]:
+        node = node.parent
+    call = node.parent
+    after = (child for child in call.children if child.start_byte >= node.end_byte) if call else ()
+    given = next((child for child in after if "argument" in child.type), None)
+    if given is None or not _CALL.search(call.type):
+        return
+    around = call.parent
+    if around and around.type == "argument_list" and around.parent:
+        around = around.parent.children[0]  # static_cast and the like look like calls
+    turned = around is not None and _TURNED.search(around.type)
+    many = sum(child.is_named and not child.is_extra for child in given.children)
+    yield f"{many}{' ' + around.type if turned else ''}"
+
+
+_CALL = re.compile("call|method_invocation")
+_MEMBER = re.compile("member|field_exp|selector|attribute$|scoped|qualified|navigation")
+_TURNED = re.compile("cast|await|try_expression|as_expression|template_function")
 
 
 def _field(node: Any, number: int) -> str | None:
