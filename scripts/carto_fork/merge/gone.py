@@ -16,6 +16,7 @@ from .trees import Tree, words_of
 
 _WORD = re.compile(r"[^\W\d]\w+")
 _MEMBER = re.compile(r"(?<![\w.])[^\W\d]\w*(?:\.|->|::)[^\W\d]\w*")
+_CALLS = re.compile(r"[^\W\d]\w+(?=\()")
 _STRING = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'")
 _RENAMED, _MANY = 5, 10
 """A side has renamed something if the base refers to it more often than this per reference that is
@@ -167,10 +168,11 @@ class Gone:
 
     def _has_gone(self, lines: Sequence[str], side: str, hunk: Hunk) -> bool:
         """Whether new code of one side has a word that is gone on the other side."""
-        base = Counter(_WORD.findall("".join(hunk.base or ())))
-        code, parts = "".join(_but_notes(lines)), stems(base)
+        before = "".join(hunk.base or ())
+        code, base = "".join(_but_notes(lines)), Counter(_WORD.findall(before))
+        calls, parts = Counter(_CALLS.findall(code)) - Counter(_CALLS.findall(before)), stems(base)
         return any(
-            self._is_gone(word, side, f"{word}(" in code, 1 if word in code else _MANY)
+            self._is_gone(word, side, word in calls, 1 if word in code else _MANY)
             or self._is_like_gone(stems([word]) & parts, side)
             for word in Counter(_WORD.findall("".join(lines))) - base
             if word not in _KEYWORDS  # which a parser may take for names in an odd text
@@ -203,6 +205,7 @@ class Gone:
         return called and len(ways) == 1 and bool(others) and ways.isdisjoint(others)
 
     def uses(self, text: str, word: str) -> Counter[str]:
+        """How often a text has a word as an identifier, as `Tree.uses` counts."""
         return self._tree(text).uses(word.encode())
 
     def _tree(self, text: str) -> Tree:
@@ -260,6 +263,8 @@ def bound(hunk: Segment, language: Language) -> set[str]:
 
 
 def is_used(words: Collection[str], counts: Sequence[Counter[str]]) -> bool:
+    """Whether one side removed the last mention of one of some words, and the other side mentions
+    it more often than the base."""
     before, one, other = counts
     return any(
         (not one[word] and other[word] > before[word])
