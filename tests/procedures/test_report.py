@@ -162,7 +162,7 @@ def test_the_page_is_of_productions_newest_commit_in_the_branch_and_then_of_what
         assert world.run(f"report {revs}").code == 0
         page = (world.fork / "it.html").read_text()
         assert ("It is merged already" in page) is merged
-        assert ("If production does not have it yet, merge it with a" in page) is not merged
+            assert ("carto/main does not have it: merge it with a" in page) is not merged
         assert ("Build the result and run its tests: nothing here did that." in page) is not merged
 
 
@@ -518,6 +518,17 @@ def test_of_a_commit_that_is_not_the_release_only_what_git_shows_is_said(world: 
     assert "Neither side removed this: whoever merged did." in eyes
     assert f"litellm/router.py\n- {router[start].strip()}\n" in eyes
     assert f"{STABLE} have, lost in {tip[:10]} (2025-09-30 sync: join), such as: " in eyes
+    # Who has it, and what changed the same file since.
+    world.git(f"tag v1.0.0-of-us {result}")
+    assert world.run(line).code == 0
+    page = html.unescape((world.fork / "it.html").read_text())
+    assert "carto/main does not have it, but the tag v1.0.0-of-us has it: merge it with" in page
+    branch = "refs/remotes/origin/carto/main"
+    later = commit_in(world, world.fork, branch, {"a.py": "x\n"}, result, message="fix: back")
+    assert world.run(line).code == 0
+    page = html.unescape((world.fork / "it.html").read_text())
+    assert "of its own; what later commits changed names them below." in page
+    assert page.count(f"Changed since in {later[:10]} (2025-09-30 fix: back).") == 1
 
 
 def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: World) -> None:

@@ -31,6 +31,7 @@ from .outcomes import (
     Outcomes,
 )
 from .sides import LEFT, MADE, SAID, STALE, WHOSE, WORST, Sides, by_directory, near_lines
+from .since import Since
 
 _MOST_TEXT = 1_000_000
 """So many characters of code are on a page."""
@@ -79,6 +80,7 @@ class Page:
         # The default policy is about another fork if its production branch is not here.
         self._strange = fork.loaded.is_default and not fork.has_production
         origin, upstream = fork.policy.remotes.origin, fork.policy.remotes.upstream
+        self._since = Since(sh, fork, merge)
         self._pages = {Side.FORK: self._hub(origin), Side.UPSTREAM: self._hub(upstream)}
         self._missing = Missing(
             sh, fork, merge, self._sides, self._outcomes, self._room, self._pages
@@ -93,6 +95,9 @@ class Page:
     def data(self) -> dict[str, Any]:
         """What the template fills in; what matters most comes first, as long as there is room."""
         eyes = [*self._eyes()]
+        for one in (x for x in eyes if x["path"] and x["kind"] in ("wrong", "open")):
+            if one["label"] not in risks.KINDS and (later := self._since.said(one["path"])):
+                one["reason"] = f"{one['reason']} {later}".strip()
         conflicts_ = [*self._outcomes.items(self._room)]
         mine = [entry for entry in self._entries(*Fate) if entry.side is Side.FORK]
         left = self._outcomes.left
@@ -246,20 +251,15 @@ class Page:
         build = "Build {} and run its tests: nothing here did that."
         if merge.landed:
             yield build.format("the production branch"), ""
-            yield "It is merged already: what no later commit has done needs one of its own.", ""
+            since = "; what later commits changed names them below" * bool(self._since.number)
+            yield f"It is merged already: what is not done needs a commit of its own{since}.", ""
             return
         yield "Read the rest of what needs eyes, below, and upstream's release notes.", ""
         if merge.result:
             if not run:
                 yield build.format("the result"), ""
             how = "with a merge commit, never squashed or rebased."
-            sure = bool(merge.request)
-            yield (
-                f"Merge it {how}"
-                if sure
-                else f"If production does not have it yet, merge it {how}",
-                "",
-            )
+            yield self._since.to_merge(how), ""
         if merge.name:
             yield "Afterwards check it: ", command("carto-fork", "verify", landed=merge.name)
 
