@@ -162,7 +162,7 @@ def test_the_page_is_of_productions_newest_commit_in_the_branch_and_then_of_what
         assert world.run(f"report {revs}").code == 0
         page = (world.fork / "it.html").read_text()
         assert ("It is merged already" in page) is merged
-            assert ("carto/main does not have it: merge it with a" in page) is not merged
+        assert ("carto/main does not have it: merge it with a" in page) is not merged
         assert ("Build the result and run its tests: nothing here did that." in page) is not merged
 
 
