@@ -87,7 +87,7 @@ def test_a_status_asks_git_nothing_twice(world: World, calls: Calls) -> None:
     done = world.run("status")
     assert done.code == 0
     assert calls.repeated == []
-    assert calls.number <= 17
+    assert calls.number <= 16
 
 
 def _frames() -> int:

@@ -15,6 +15,7 @@ from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.tags import Tag
 from ..run import git
+from ..run.errors import Failed
 from ..run.shell import Answer, Shell, batches
 from ..run.text import counted, file_word, joined, listed, printable, substantive
 from . import hunks
@@ -101,9 +102,12 @@ def landing(log: Sequence[Entry], tip: str, commit: str) -> str:
     return oldest
 
 
-def between(sh: Shell, repo: Path, before: str, after: str) -> Changed:
-    """The paths that differ between two commits, each with its versions in both."""
-    question = "diff-tree -r --raw --no-abbrev --no-renames -z {before} {after}"
+def between(sh: Shell, repo: Path, before: str, after: str, *, since: str = "") -> Changed:
+    """The paths that differ between two commits, each with its versions in both.
+
+    since: `--merge-base` for the common ancestor's versions instead of the first commit's.
+    """
+    question = f"diff-tree -r --raw --no-abbrev --no-renames -z {since} {{before}} {{after}}"
     sides = {"before": before, "after": after}
     fields = git.ask(sh, repo, question, "differing files", **sides).fields()
     return {path: _versions(raw) for raw, path in zip(fields[::2], fields[1::2], strict=True)}
@@ -499,10 +503,13 @@ def _empty(
     """
     if len(brought) > _MOST_BESIDES:
         return None
-    bases = git.merge_bases(sh, fork.path, f"{merge.name}^1", theirs)
-    if not bases:
-        return None
-    changed = _telling(fork, between(sh, fork.path, bases[0], theirs))
+    sides = (f"{merge.name}^1", theirs)
+    try:
+        changed = _telling(fork, between(sh, fork.path, *sides, since="--merge-base"))
+    except Failed:  # they have several common ancestors, or none
+        if not (bases := git.merge_bases(sh, fork.path, *sides)):
+            return None
+        changed = _telling(fork, between(sh, fork.path, bases[0], theirs))
     if 10 * len(brought.keys() & changed.keys()) >= len(changed):
         return None
     now, newest = (git.tree(sh, fork.path, commit) for commit in (production, latest))
@@ -512,7 +519,8 @@ def _empty(
     has = sum(now.get(path, ("", None))[1] == made[0] for path, made in before.items())
     if len(now.keys() & gone) < max(_FEWEST, has):
         return None
-    return Empty(release, merge, gone, len(before), base=bases[0], theirs=theirs)
+    base = git.merge_bases(sh, fork.path, *sides)[0]
+    return Empty(release, merge, gone, len(before), base=base, theirs=theirs)
 
 
 def _missing(sh: Shell, fork: Fork, production: str, back: Changed) -> tuple[str, ...]:
