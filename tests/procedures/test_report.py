@@ -380,7 +380,7 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
 
     world.git("fetch --quiet --no-tags upstream")
     base = commit(
-        "b", dict.fromkeys(("a.scss", "b.py", "c.py"), text()), "upstream/main", message="b"
+        "b", dict.fromkeys(("a.scss", "b.py", "c.py", "e.py"), text()), "upstream/main", message="b"
     )
     blue, long = "colour_of_it = blue_of_us\n", "first_word_of_it = make_it(size_of_it = of_us)\n"
     ours = commit("o", {"a.scss": text(blue, long)}, base, message="feat: blue")
@@ -394,6 +394,8 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     ours = commit("o", now, ours, renamed, message="Merge the rename")
     wrapped = ("first_word_of_it = make_it(\n", "    size_of_it = of_us\n", ")\n")
     ours = commit("o", {"a.pcss": text(blue, *wrapped)}, ours, message="style: wrap")
+    fewer: dict[str, str | None] = {"e.py": "".join(lines[5:])}
+    ours = commit("o", fewer, ours, message="feat: fewer")
     theirs = commit("t", {"d.py": "x = 1\n"}, renamed, message="feat: theirs")
     result = commit("r", {"a.pcss": text(), "d.py": "x = 1\n"}, ours, theirs, message="Merge it")
     line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
@@ -408,6 +410,9 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     assert fates["feat: undone"] == [("b.py", "as upstream's before this merge")]
     assert ("c.py", "gone before this merge") in fates["feat: old"]
     assert fates["feat: new"] == [("c.py", "kept")]
+    # What is kept, if it is not lines, is said, too.
+    mine = section(page, "fork")
+    assert "e.py</code></td><td>kept</td><td>only lacks lines that upstream has</td>" in mine
     assert "Merge the rename" not in page and "style: wrap" not in section(page, "eyes")
     assert "feat: blue" in section(page, "eyes")
 

@@ -342,6 +342,8 @@ class Sides:
                 }
                 at = {number: shown.setdefault((path, number), one["id"]) for number in mine}
                 file["where"] = marked.ranges(marked.runs(mine))
+                if file["fate"] == "kept" and not mine:
+                    file["where"] = self._without_lines(path)
                 file["left"] = path in left
                 file["shown"] = next((x for x in at.values() if x != one["id"]), one["id"])
                 lines = [f"{n:5} {line}" for n, line in mine.items() if at[n] == one["id"]]
@@ -350,6 +352,18 @@ class Sides:
             ends = [self.commits[side][:10] for side in ("theirs", "result")]
             one["commands"] = [joined(["git", "diff", *ends, "--", *cut])] if cut else ()
             yield one
+
+    def _without_lines(self, path: str) -> str:
+        """How a file of the result differs from upstream's, if none of its lines is a commit's own;
+        "" if that is not known."""
+        now, theirs = (self.trees[side].get(path) for side in ("result", "theirs"))
+        if not now or now == theirs:
+            return "as upstream has it by now" if now else ""
+        known = self.mine.get(path, ())
+        if not known:
+            return "not compared by lines"
+        lacks = not any(line.strip() for change in known for line in change.added)
+        return "only lacks lines that upstream has" * lacks
 
     def _ended(self) -> dict[tuple[str, str], str]:
         """What became of changes of fork commits before this merge, by file and commit, if nothing
