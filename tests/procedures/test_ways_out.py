@@ -206,6 +206,9 @@ def as_a_person(world: World, command: str, said: str) -> Done:
         return done
     if number := re.fullmatch(rf"gh pr view (\d+) {FORK}", command):
         return world.paste(f"gh pr merge {number[1]} {FORK} --merge")
+    if "rebase --interactive" in command:
+        editors = "GIT_SEQUENCE_EDITOR='sed -i s/^pick/reword/' GIT_EDITOR='sed -i \"1s/^/fix: /\"'"
+        command = f"{editors} {command}"
     done = world.paste(command)
     if " merge --no-ff " in command:
         return Done(0, "", "")  # `next` names the task that resolves its conflicts
