@@ -17,7 +17,7 @@ from ..fork.tags import Tag
 from ..run import git
 from ..run.errors import Failed
 from ..run.shell import Answer, Shell, batches
-from ..run.text import counted, file_word, joined, listed, printable, substantive
+from ..run.text import counted, file_word, joined, lines_of, listed, printable, substantive
 from . import hunks
 from .absorbed import History, Past
 from .hunks import Commit
@@ -169,8 +169,18 @@ def blame(
     numbers, formatting = sorted(lines), list[str]()
     for _ in range(_MOST_WRAPPED):
         found = [*_blamed(sh, repo, among, path, numbers, formatting)]
-        pairs = {commit: versions for _, _, commit, versions in found if all(versions)}
-        made = changes(sh, repo, [*pairs.values()])
+        texts = git.blobs(sh, repo, {name for *_, both in found for name in both if name})
+        said = {name: lines_of(text) for name, text in texts.items()}
+        known = {name: _squeezed(lines) for name, lines in said.items()}
+        # Mostly the line's words are new: only otherwise it is worth to compare the versions.
+        pairs = {
+            (before, after)
+            for _, number, _, (before, after) in found
+            if before in known
+            and after in known
+            and _squeezed(said[after][number - 1 : number]) in known[before]
+        }
+        made = changes(sh, repo, [*pairs]) if pairs else {}
         more = {
             commit.name
             for _, number, commit, versions in found

@@ -372,8 +372,8 @@ def make_trees(sh: Shell, repo: Path, *trees: Iterable[str]) -> list[str]:
     for blobs in trees:
         lines += (f"100644 blob {name}\t{number:07}" for number, name in enumerate(blobs))
         lines.append("")
-    answer = sh.read(["git", "-C", str(repo), "mktree", "--missing", "--batch"], feed=lines)
-    return checked(answer, "trees").out.split()
+    with sh.talk(["git", "-C", str(repo), "mktree", "--missing", "--batch"]).ask(lines) as answers:
+        return [_line(answers).decode() for _ in trees]
 
 
 def differing(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
