@@ -68,8 +68,8 @@ def read(
             for path, versions in changed.items():
                 paths[path].append((commit, None))
                 removed.setdefault(path, versions[-1] is None)
-    known = {entry.commit: entry.parents for entry in log if entry.commit in merges}
-    known |= {commit: (sync.before, sync.parent) for commit, sync in squashed.items()}
+    # Not of squashed syncs: to compare their many files takes long.
+    known = {e.commit: e.parents for e in log if e.commit in merges and e.commit not in squashed}
     for commit, found in _renamed_in(sh, repo, merges, known).items():
         merges[commit] = {**merges[commit], **found}
         for path, versions in found.items():
@@ -178,13 +178,16 @@ def _renamed_in(
 ) -> dict[Commit, Changed]:
     """The files of merges that a parent has under another name, each with its version there: what
     only followed a rename, the merge did not write."""
-    asked = [
-        f"{commit.name} {parent}"
+    new = {
+        (commit.name, parent): [
+            p for p, versions in changed.items() if versions[-1] and not versions[i]
+        ]
         for commit, changed in merges.items()
-        for number, parent in enumerate(parents[commit])
-        if any(versions[-1] and not versions[number] for versions in changed.values())
-    ]
-    origins = renames.of_commits(sh, repo, asked) if asked else {}
+        for i, parent in enumerate(parents.get(commit, ()))
+    }
+    asked = [" ".join(pair) for pair, paths in new.items() if paths]
+    like = {path for paths in new.values() for path in paths}
+    origins = renames.of_commits(sh, repo, asked, like) if asked else {}
     return {
         commit: {
             path: tuple(version or was for version in versions[:-1]) + versions[-1:]
@@ -422,7 +425,7 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         ]
         if not asked:
             return {}
-        found = renames.of_commits(self._sh, self._repo, asked, vendored=True)
+        found = renames.of_commits(self._sh, self._repo, asked)
         return {name: [(old, new) for _, old, new in made] for name, made in found.items()}
 
     def __getitem__(self, line: str) -> Sequence[Commit]:

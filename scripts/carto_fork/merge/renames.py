@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -194,17 +194,19 @@ def _staged(sh: Shell, work: Path, paths: Sequence[str]) -> Iterator[tuple[str, 
 
 
 def of_commits(
-    sh: Shell, repo: Path, commits: Sequence[str], *, vendored: bool = False
+    sh: Shell, repo: Path, commits: Sequence[str], like: Iterable[str] = ()
 ) -> dict[str, list[tuple[str, str, str]]]:
     """The renames of commits, by commit: the old version, the old path and the new one.
 
-    commits: hashes, each possibly with that of a parent. vendored: also of third-party code, of
-        which there may be so much that comparing it takes long.
+    commits: hashes, each possibly with that of a parent. like: only files with the stem of one of
+        these, and no third-party code, because comparing everything takes long.
     """
     words = ["git", "-C", str(repo), "diff-tree", "--stdin", "--root", "-r", "-M", "--no-abbrev"]
     words += ["--raw", "--diff-filter=CR", "-z"]
-    if not vendored:
-        words += ["--", ":(top)", *(f":(top,glob,exclude)**/{name}/**" for name in _VENDORED)]
+    if stems := sorted({re.sub(r"([][*?\\])", r"\\\1", stem(path)) for path in like}):
+        some = [f":(top,glob,icase)**/{name}*" for name in stems[:_MOST_STEMS]]
+        words += ["--", *(some if len(stems) <= _MOST_STEMS else [":(top)"])]
+        words += (f":(top,glob,exclude)**/{name}/**" for name in _VENDORED)
     fields = iter(git.checked(sh.read(words, feed=commits), "renamed files").fields())
     found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     commit = ""
@@ -218,6 +220,7 @@ def of_commits(
 
 class Older(Mapping[str, Sequence[str]]):
     """The names that a fork's files had before, by the name that they have now; read on demand.
+    Found are those that kept their stem: in another directory, or with another suffix.
 
     commits: the fork's, and upstream's. tree: the fork's files. gone: the names to follow.
     """
@@ -226,7 +229,9 @@ class Older(Mapping[str, Sequence[str]]):
         self, sh: Shell, repo: Path, commits: Sequence[str], tree: Set[str], gone: Set[str]
     ) -> None:
         self._sh, self._repo, self._commits = sh, repo, commits
-        self._tree, self._gone = tree, gone
+        stems = {stem(path) for path in tree}
+        self._tree, self._gone = tree, {path for path in gone if stem(path) in stems}
+        self._stems = {stem(path) for path in self._gone}
 
     @cached_property
     def _found(self) -> Mapping[str, Sequence[str]]:
@@ -242,7 +247,7 @@ class Older(Mapping[str, Sequence[str]]):
             now, steps = old, 0
             while now not in self._tree and now in became and steps <= len(became):
                 now, steps = became[now], steps + 1
-            if now in self._tree:
+            if now in self._tree and stem(now) == stem(old):
                 older[now].append(old)
         return older
 
@@ -256,10 +261,12 @@ class Older(Mapping[str, Sequence[str]]):
             answer = git.checked(self._sh.read([*words, *batch]), "commits that removed files").out
             # What has no parent removed nothing.
             removing = re.findall(r"\0(\w+ \w+)", answer)[:_MOST_REMOVING]
-            found = of_commits(self._sh, self._repo, removing) if removing else {}
+            found = of_commits(self._sh, self._repo, removing, batch) if removing else {}
             yield from ((old, new) for made in found.values() for _, old, new in made)
 
     def __getitem__(self, path: str) -> Sequence[str]:
+        if stem(path) not in self._stems:
+            raise KeyError(path)  # before the history is read
         return self._found[path]
 
     def __iter__(self) -> Iterator[str]:
@@ -269,6 +276,14 @@ class Older(Mapping[str, Sequence[str]]):
         return len(self._found)
 
 
+def stem(path: str) -> str:
+    """A file's name without what shows its kind."""
+    name = re.match(r"\.*[^.]*", path.rpartition("/")[2])
+    assert name
+    return name[0].lower()
+
+
 _VENDORED = ("vendor", "_vendor", "node_modules", "third_party", "third-party")
+_MOST_STEMS = 500
 _MOST_REMOVING = 200
 """So many commits are searched for renames; each is a comparison of two trees."""

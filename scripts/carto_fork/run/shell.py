@@ -260,7 +260,8 @@ class Shell:
 
     def talk(self, words: Sequence[str]) -> Talk:
         """A process that answers line by line; it is started once and ends with this object."""
-        key = tuple(words)
+        # All work trees of a clone share their objects, but not the index, which others may read.
+        key = tuple(words[3:] if "mktree" in words else words)
         with self._starting:
             if key not in self._talks or self._talks[key].process.poll() is not None:
                 if self.asking:

@@ -325,6 +325,7 @@ class Page:
 
     def _eyes(self) -> Iterator[dict[str, Any]]:
         """What keeps it from landing or breaks it first, then what may be wrong, then the rest."""
+        self._sides.expect(self._sides.pair(one.path, *both) for one, both in self._risks.items())
         found = {decision.conflict.path: decision for decision in self._merge.decisions}
         for path in sorted(self._outcomes.left):
             commands = self._outcomes.words_about(found[path].conflict)
@@ -463,22 +464,26 @@ class Page:
                 what = f"{counted(len(lines), 'change')}: {_EXPLAINED[fate]}"
                 yield eye("", what, SAID[fate], "", lines=self._room.fits(lines))
 
-    def _at_risk(self) -> Iterator[dict[str, Any]]:
-        """What upstream changed of what runs, what is installed and what decides, each with what
-        that changes for the fork; without what was left out, and shown as that."""
+    @cached_property
+    def _risks(self) -> dict[risks.Risk, tuple[str, str]]:
+        """What `_at_risk` shows, each with the two sides of which it shows the difference."""
         trees, merged = self._sides.trees, bool(self._merge.result)
         base, ours, theirs = (trees[side] for side in ("base", "ours", "theirs"))
         result = trees["result"] if merged else None
         entries = self._account.entries if self._account else ()
-        found = [*risks.of_merge(self._sides.changed, base, ours, theirs, result, entries)]
-        between = {
+        found = risks.of_merge(self._sides.changed, base, ours, theirs, result, entries)
+        return {
             one: ("ours", "result") if merged and one.state != risks.NOT_TAKEN else _UPSTREAMS
             for one in found
         }
-        pairs = {one: self._sides.pair(one.path, *between[one]) for one in found}
+
+    def _at_risk(self) -> Iterator[dict[str, Any]]:
+        """What upstream changed of what runs, what is installed and what decides, each with what
+        that changes for the fork; without what was left out, and shown as that."""
+        trees = self._sides.trees
+        pairs = {one: self._sides.pair(one.path, *both) for one, both in self._risks.items()}
         changes = self._sides.changes(pairs.values())
-        for one in found:
-            old, new = between[one]
+        for one, (old, new) in self._risks.items():
             stays = "the fork's stays as it was"
             stays = stays if one.path in trees["ours"] else "the fork does not have it"
             what = f"{_UPSTREAM_DID[one.state]}{f'; {stays}' * (one.state == risks.NOT_TAKEN)}"
