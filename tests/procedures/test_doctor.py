@@ -413,7 +413,7 @@ def test_work_trees_without_a_directory_are_reported(world: World) -> None:
     finding = one(world, "leftovers", "look")
     assert "1 work tree without a directory" in finding["what"]
     assert not finding["can_be_fixed"]
-    type_it(world, finding["then"].partition("; if it is gone for good: ")[2])
+    type_it(world, finding["then"].partition("; if it is gone: ")[2].strip("`"))
     assert found(world, "leftovers") == []
     assert "gone" in world.git("branch")
 
