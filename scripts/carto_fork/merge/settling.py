@@ -207,7 +207,7 @@ def _is_replaced(hunk: Hunk) -> bool:
             return True
         more = {x for x, n in (sides[other - 1] - base).items() if n and x in base}
         gone = {x for x in more if x.isidentifier() and not sides[mine - 1][x]}
-        if gone and gone & _replaced(said[0], said[mine]):
+        if gone and (len(said[0]) > _MOST_WORDS or gone & _replaced(said[0], said[mine])):
             return True
     return False
 
@@ -215,7 +215,7 @@ def _is_replaced(hunk: Hunk) -> bool:
 def _replaced(old: Sequence[str], new: Sequence[str]) -> set[str]:
     """The words that another word replaces, always the same one."""
     became: defaultdict[str, set[str]] = defaultdict(set)
-    for op, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for op, i, j, k, m in SequenceMatcher(None, old, new).get_opcodes():
         words = [[x for x in part if x.isidentifier()] for part in (old[i:j], new[k:m])]
         if op != "equal":
             same = len(words[0]) == len(words[1])
@@ -231,6 +231,8 @@ def _values(returned: str) -> int:
     return flat.count(",")
 
 
+_MOST_WORDS = 10_000
+"""In a longer hunk, nothing looks for what replaced a word, which takes long: it is left."""
 _RETURN = re.compile(r"\breturn\b(.*)")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _NOTE = re.compile(rf"{_STRING.pattern}|//.*|/\*.*?(?:\*/|$)|^\s*[*#].*", re.MULTILINE)
