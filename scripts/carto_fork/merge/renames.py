@@ -203,10 +203,14 @@ def of_commits(
     """
     words = ["git", "-C", str(repo), "diff-tree", "--stdin", "--root", "-r", "-M", "--no-abbrev"]
     words += ["--raw", "--diff-filter=CR", "-z"]
-    if stems := sorted({re.sub(r"([][*?\\])", r"\\\1", stem(path)) for path in like}):
-        some = [f":(top,glob,icase)**/{name}*" for name in stems[:_MOST_STEMS]]
-        words += ["--", *(some if len(stems) <= _MOST_STEMS else [":(top)"])]
-        words += (f":(top,glob,exclude)**/{name}/**" for name in _VENDORED)
+    if stems := {*map(stem, like)}:
+        pairs = _alike_in(sh, repo, commits, stems)
+        commits = [commit for commit in commits if commit.partition(" ")[0] in pairs]
+        if not commits:
+            return {}
+        some = [f":(top,literal){path}" for path in sorted(set().union(*pairs.values()))]
+        most = [":(top)", *(f":(top,glob,exclude)**/{name}/**" for name in sorted(_VENDORED))]
+        words += ["--", *(some if len(list(batches(some))) == 1 else most)]
     fields = iter(git.checked(sh.read(words, feed=commits), "renamed files").fields())
     found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     commit = ""
@@ -215,6 +219,27 @@ def of_commits(
             found[commit].append((field.split(" ")[2], next(fields), next(fields)))
         else:
             commit = field
+    return found
+
+
+def _alike_in(
+    sh: Shell, repo: Path, commits: Sequence[str], stems: Set[str]
+) -> dict[str, set[str]]:
+    """By commit, the files that it removed or added, if it did both to files of the same stem."""
+    words = ["git", "-C", str(repo), "diff-tree", "--stdin", "--root", "-r", "--no-renames"]
+    words += ["--name-status", "--diff-filter=AD", "-z"]
+    fields = iter(git.checked(sh.read(words, feed=commits), "removed files").fields())
+    made: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    commit = ""
+    for field in fields:
+        if field not in ("A", "D"):
+            commit = field
+        elif (name := stem(path := next(fields))) in stems and not _VENDORED & {*path.split("/")}:
+            made[commit, name][path] = field
+    found: dict[str, set[str]] = defaultdict(set)
+    for (commit, _), paths in made.items():
+        if len({*paths.values()}) > 1:
+            found[commit] |= paths.keys()
     return found
 
 
@@ -283,7 +308,6 @@ def stem(path: str) -> str:
     return name[0].lower()
 
 
-_VENDORED = ("vendor", "_vendor", "node_modules", "third_party", "third-party")
-_MOST_STEMS = 500
+_VENDORED = frozenset({"vendor", "_vendor", "node_modules", "third_party", "third-party"})
 _MOST_REMOVING = 200
 """So many commits are searched for renames; each is a comparison of two trees."""
