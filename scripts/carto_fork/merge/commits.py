@@ -319,23 +319,41 @@ def _of_file(
 
 
 def changes(sh: Shell, repo: Path, pairs: Sequence[Versions]) -> dict[Versions, list[hunks.Change]]:
-    """The hunks between pairs of versions of a file; empty if one is too large to read."""
+    """The hunks between pairs of versions of a file, compared once per task; empty if one is too
+    large to read."""
+    known: dict[Versions, list[hunks.Change]] = sh.once(("changes", repo), dict)
+    asked = [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]]
+    made = _compared(sh, repo, [pair for pair in asked if pair not in known])
+    found = {pair: made[pair] if pair in made else known[pair] for pair in asked}
+    if len(known) < _MOST_KEPT:
+        known |= {pair: its for pair, its in made.items() if _size(its) <= _MOST_LINES}
+    return found
+
+
+_MOST_KEPT, _MOST_LINES = 20_000, 200
+"""So many comparisons are kept in memory, each with so many lines."""
+
+
+def _size(found: Iterable[hunks.Change]) -> int:
+    return sum(len(change.added) + len(change.removed) for change in found)
+
+
+def _compared(
+    sh: Shell, repo: Path, pairs: Sequence[Versions]
+) -> dict[Versions, list[hunks.Change]]:
     if not pairs:
         return {}
     empty = git.empty_blob(sh, repo)
-    asked = dict.fromkeys((old or empty, new or empty) for old, new in pairs if old != new)
+    asked = dict.fromkeys((old or empty, new or empty) for old, new in pairs)
     large = git.large(sh, repo, (name for pair in asked for name in pair))
-    wanted = [pair for pair in asked if large.keys().isdisjoint(pair)]
-    if not wanted:
-        return {}
-    one, other = git.make_trees(sh, repo, *zip(*wanted, strict=True))
-    words = ["git", "-C", str(repo), "diff-tree", "-r", "-p", "-U0", "--no-renames"]
-    words += ["--full-index", "--no-color", "--no-ext-diff", "--no-textconv"]
-    words += ["--inter-hunk-context=0", "--diff-algorithm=histogram", one, other]
-    made = hunks.parse_patch(git.checked(sh.read(words), "changes").out)
-    return {
-        (old, new): made.get((old or empty, new or empty), []) for old, new in pairs if old != new
-    }
+    made: Mapping[tuple[str, str], list[hunks.Change]] = {}
+    if wanted := [pair for pair in asked if large.keys().isdisjoint(pair)]:
+        one, other = git.make_trees(sh, repo, *zip(*wanted, strict=True))
+        words = ["git", "-C", str(repo), "diff-tree", "-r", "-p", "-U0", "--no-renames"]
+        words += ["--full-index", "--no-color", "--no-ext-diff", "--no-textconv"]
+        words += ["--inter-hunk-context=0", "--diff-algorithm=histogram", one, other]
+        made = hunks.parse_patch(git.checked(sh.read(words), "changes").out)
+    return {(old, new): made.get((old or empty, new or empty), []) for old, new in pairs}
 
 
 # --- Missing syncs --------------------------------------------------------------------------------

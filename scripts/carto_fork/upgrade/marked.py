@@ -358,19 +358,28 @@ def changes(found: Sequence[Change], name: str) -> list[str]:
     ]
 
 
-def is_among(mine: Sequence[Change], every: Sequence[Change]) -> bool:
+class Among:
     """Whether some of the lines that changes add or remove are those of others, also wrapped in
-    another way; lines that say little count only if all do, and moved ones never."""
-    both = [_net(mine), _net(every)]
-    telling = [[*filter(substantive, lines)] for lines in both[0]]
-    ours = telling if any(telling) else both[0]
-    for wanted, there in zip(ours, both[1], strict=True):
-        lines, others = (["".join(line.split()) for line in x] for x in (wanted, there))
-        wrapped = [("\n".join(lines), others), ("".join(others), lines)]
-        long = any(x in text for text, known in wrapped for x in known if len(x) >= _WRAPPED)
-        if long or not {*lines}.isdisjoint(others):
-            return True
-    return False
+    another way; lines that say little count only if all do, and moved ones never.
+
+    every: the other changes.
+    """
+
+    def __init__(self, every: Sequence[Change]) -> None:
+        self._lines = [["".join(line.split()) for line in lines] for lines in _net(every)]
+        self._texts = ["".join(lines) for lines in self._lines]
+
+    def __call__(self, mine: Sequence[Change]) -> bool:
+        both = _net(mine)
+        telling = [[*filter(substantive, lines)] for lines in both]
+        sides = zip(telling if any(telling) else both, self._lines, self._texts, strict=True)
+        for wanted, others, text in sides:
+            lines = ["".join(line.split()) for line in wanted]
+            wrapped = [(text, lines), ("\n".join(lines), others)]
+            long = ((x, there) for there, known in wrapped for x in known if len(x) >= _WRAPPED)
+            if any(x in there for x, there in long) or not {*lines}.isdisjoint(others):
+                return True
+        return False
 
 
 def _net(found: Sequence[Change]) -> tuple[list[str], list[str]]:

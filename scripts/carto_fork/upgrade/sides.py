@@ -376,9 +376,9 @@ class Sides:
         changes = self.changes(pairs.values())
         asked = [(path, commit) for path in pairs for commit in self._files[path]]
         made = authorship.made(self._sh, self._fork.path, self.own, asked)
+        among = {path: marked.Among(known) for path in pairs if (known := changes(pairs[path]))}
         for (path, commit), its in made.items():
-            known = changes(pairs[path])
-            if known and not marked.is_among(its, known):
+            if path in among and not among[path](its):
                 ended[path, commit.name] = _BEFORE
         return ended
 

@@ -52,8 +52,9 @@ class Since:
             return f"Merge it {how}"
         if not fork.has_production:
             return f"If production does not have it yet, merge it {how}"
-        question = "for-each-ref --count=1 --sort=creatordate --contains={result} --format={format}"
+        # `git tag` walks the history once, `git for-each-ref` once for each tag.
+        question = "tag --sort=creatordate --contains={result} --format={format}"
         names = {"result": result, "format": "%(refname:lstrip=2)"}
-        tag = git.ask(self._sh, fork.path, f"{question} refs/tags", "tags", **names).out.strip()
+        tag = git.ask(self._sh, fork.path, question, "tags", **names).line
         but = f", but the tag {tag} has it" * bool(tag)
         return f"{fork.policy.branches.production} does not have it{but}: merge it {how}"
