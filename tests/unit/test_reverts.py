@@ -10,7 +10,7 @@ import pytest
 
 from carto_fork.fork import policy
 from carto_fork.fork.fork import Fork
-from carto_fork.merge.commits import reverted_sync
+from carto_fork.merge.reverted import reverted_sync
 from carto_fork.run import git
 from carto_fork.run.git import Refs
 from repository import Files, Repo

@@ -14,7 +14,7 @@ from ..fork.releases import meant, newest, newest_here, offered, require_commit,
 from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, hunks, resolve, syncs
-from ..merge.commits import reverted_sync
+from ..merge.reverted import reverted_sync
 from ..merge.words import Merge
 from ..run import git
 from ..run.console import Console

@@ -17,8 +17,8 @@ from ..fork.policy import CODE_OWNERS, POLICY_FILE, load_policy
 from ..fork.session import Session
 from ..fork.tags import TagUse
 from ..merge import authorship, conflicts, syncs
-from ..merge.commits import Empty, reverted_sync
 from ..merge.hunks import Customisations
+from ..merge.reverted import Empty, reverted_sync
 from ..merge.syncs import newer_side
 from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage

@@ -10,7 +10,7 @@ from ..fork import releases, tags
 from ..fork.fork import Fork
 from ..fork.tags import Tag
 from ..merge import authorship, syncs
-from ..merge.commits import reverted_sync
+from ..merge.reverted import reverted_sync
 from ..merge.syncs import Lost
 from ..run import git
 from ..run.shell import Shell

@@ -20,7 +20,7 @@ from ..fork.policy import POLICY_FILE, Side
 from ..fork.records import Drop
 from ..fork.session import Session
 from ..merge import earlier
-from ..merge.commits import reverted_sync
+from ..merge.reverted import reverted_sync
 from ..merge.syncs import newer_side
 from ..merge.words import write_drops
 from ..run import files, git

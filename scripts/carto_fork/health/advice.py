@@ -14,7 +14,7 @@ from ..fork import branches, detection, setup, version_files
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.tags import Tag, TagUse, newest
-from ..merge.commits import reverted_sync
+from ..merge.reverted import reverted_sync
 from ..run import files, git, github
 from ..run.errors import Failed, Refused
 from ..run.git import Refs

@@ -15,7 +15,7 @@ from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.setup import There
 from ..fork.tags import TagUse
 from ..merge import conflicts
-from ..merge.commits import reverted_sync
+from ..merge.reverted import reverted_sync
 from ..run import git, steps
 from ..run.errors import Refused
 from ..run.shell import Shell

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ..audit import healing, inventory, review
-from ..merge.commits import reverted_sync
+from ..merge.reverted import reverted_sync
 from ..run import git
 from ..run.shell import Answer, Shell, command_line
 from ..run.text import counted, listed, printable

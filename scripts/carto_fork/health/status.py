@@ -15,7 +15,7 @@ from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
 from ..merge import conflicts
-from ..merge.commits import Reverted, reverted_sync
+from ..merge.reverted import Reverted, reverted_sync
 from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused

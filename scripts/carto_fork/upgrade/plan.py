@@ -28,7 +28,7 @@ from ..fork.fork import Fork, require_whole_history
 from ..fork.releases import Target
 from ..fork.tags import Tag
 from ..merge import authorship, syncs
-from ..merge.commits import reverted_sync
+from ..merge.reverted import reverted_sync
 from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
