@@ -380,7 +380,10 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
 
     world.git("fetch --quiet --no-tags upstream")
     base = commit(
-        "b", dict.fromkeys(("a.scss", "b.py", "c.py", "e.py"), text()), "upstream/main", message="b"
+        "b",
+        dict.fromkeys(("a.scss", "b.py", "c.py", "e.py", "f.py"), text()),
+        "upstream/main",
+        message="b",
     )
     blue, long = "colour_of_it = blue_of_us\n", "first_word_of_it = make_it(size_of_it = of_us)\n"
     ours = commit("o", {"a.scss": text(blue, long)}, base, message="feat: blue")
@@ -396,7 +399,10 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     ours = commit("o", {"a.pcss": text(blue, *wrapped)}, ours, message="style: wrap")
     fewer: dict[str, str | None] = {"e.py": "".join(lines[5:])}
     ours = commit("o", fewer, ours, message="feat: fewer")
-    theirs = commit("t", {"d.py": "x = 1\n"}, renamed, message="feat: theirs")
+    taken, own = "taken_by_upstream = 1\n", "of_the_fork_alone = 1\n"
+    ours = commit("o", {"f.py": text(taken)}, ours, message="feat: taken")
+    ours = commit("o", {"f.py": text(taken, own)}, ours, message="feat: mine")
+    theirs = commit("t", {"d.py": "x = 1\n", "f.py": text(taken)}, renamed, message="feat: theirs")
     result = commit("r", {"a.pcss": text(), "d.py": "x = 1\n"}, ours, theirs, message="Merge it")
     line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
     assert world.run(line).code == 0
@@ -412,7 +418,11 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     assert fates["feat: new"] == [("c.py", "kept")]
     # What is kept, if it is not lines, is said, too.
     mine = section(page, "fork")
-    assert "e.py</code></td><td>kept</td><td>only lacks lines that upstream has</td>" in mine
+    assert "e.py</code></td><td>kept</td><td>without 5 lines that upstream has</td>" in mine
+    assert "\n    - value_4 = make_value(4)\n" in mine
+    # Upstream took it up, so nothing of it is the fork's.
+    assert fates["feat: taken"] == [("f.py", "as upstream's by now")]
+    assert fates["feat: mine"] == [("f.py", "kept")]
     assert "Merge the rename" not in page and "style: wrap" not in section(page, "eyes")
     assert "feat: blue" in section(page, "eyes")
 

@@ -358,40 +358,12 @@ def changes(found: Sequence[Change], name: str) -> list[str]:
     ]
 
 
-class Among:
-    """Whether some of the lines that changes add or remove are those of others, also wrapped in
-    another way; lines that say little count only if all do, and moved ones never.
-
-    every: the other changes.
-    """
-
-    def __init__(self, every: Sequence[Change]) -> None:
-        self._lines = [["".join(line.split()) for line in lines] for lines in _net(every)]
-        self._texts = ["".join(lines) for lines in self._lines]
-
-    def __call__(self, mine: Sequence[Change]) -> bool:
-        both = _net(mine)
-        telling = [[*filter(substantive, lines)] for lines in both]
-        sides = zip(telling if any(telling) else both, self._lines, self._texts, strict=True)
-        for wanted, others, text in sides:
-            lines = ["".join(line.split()) for line in wanted]
-            wrapped = [(text, lines), ("\n".join(lines), others)]
-            long = ((x, there) for there, known in wrapped for x in known if len(x) >= _WRAPPED)
-            if any(x in there for x, there in long) or not {*lines}.isdisjoint(others):
-                return True
-        return False
-
-
-def _net(found: Sequence[Change]) -> tuple[list[str], list[str]]:
+def net(found: Sequence[Change]) -> tuple[list[str], list[str]]:
     """The lines that changes add, and those that they remove, without those that they do both."""
     added = Counter(line.strip() for change in found for line in change.added)
     removed = Counter(line.strip() for change in found for line in change.removed)
     new, gone = added - removed, removed - added
     return [*filter(None, new)], [*filter(None, gone)]
-
-
-_WRAPPED = 10
-"""So many characters of a line are found in another one not by chance."""
 
 
 def runs(lines: Mapping[int, str]) -> list[Change]:

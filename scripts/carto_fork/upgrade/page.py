@@ -20,6 +20,7 @@ from ..run import files, git, github
 from ..run.shell import Shell
 from ..run.text import counted, listed
 from . import charts, effects, lacks, marked, risks
+from .carried import Carried
 from .effects import Effect
 from .judged import Judged
 from .missing import Missing, eye
@@ -101,7 +102,8 @@ class Page:
         conflicts_ = [*self._outcomes.items(self._room)]
         mine = [entry for entry in self._entries(*Fate) if entry.side is Side.FORK]
         left = self._outcomes.left
-        customisations = [*self._sides.customisations(mine, self._room.fits, left)]
+        carried = Carried(self._sh, self._fork, self._sides)
+        customisations = [*carried.items(mine, self._room.fits, left)]
         self._link(eyes, conflicts_)
         numbers, everything = [*self._numbers()], (*eyes, *conflicts_, *customisations)
         fates = Counter(one["fate"].partition("|")[0] for one in everything)

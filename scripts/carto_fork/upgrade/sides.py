@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +15,11 @@ from ..audit.ledger import Entry
 from ..fork import generated
 from ..fork.fork import Fork
 from ..fork.policy import Side
-from ..merge import authorship, commits, hunks, syncs
+from ..merge import authorship, commits, syncs
 from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.shell import Shell
-from ..run.text import counted, joined, pathspec_word
+from ..run.text import counted, pathspec_word
 from . import built, effects, marked
 from .effects import Effect
 
@@ -28,27 +27,17 @@ WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
 SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
 WORST = (Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED, Fate.ABSORBED, Fate.MOVED, Fate.KEPT)
 _OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
-_GONE, _REMOVED, _BEFORE = "gone", "removed by the fork", "gone before this merge"
-_SAME = "as upstream's before this merge"
+GONE = "gone"
+"""What becomes of a file that the fork had, and the result does not."""
 LEFT = "left"
 """What becomes of a file whose conflict nobody has resolved: nothing yet."""
 MADE = "left to a tool"
 """What becomes of a file that a tool writes, and that it writes again."""
 STALE = "to be built again"
 """What becomes of what the fork built of sources that upstream changed."""
-_FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE, _SAME]
-_FATES[3:3] = [STALE, _GONE, MADE]
-_FATES[1:1] = [LEFT]
-"""What may have become of a file, the worst first."""
-_SETTLED = ("moved", "kept", MADE, _REMOVED, _BEFORE, _SAME)
-"""Of these nobody has to look at."""
-TONES = {"kept": "passed", "lost": "wrong", LEFT: "wrong", "look at this": "open", _GONE: "open"}
+TONES = {"kept": "passed", "lost": "wrong", LEFT: "wrong", "look at this": "open", GONE: "open"}
 TONES[STALE] = "open"
 
-_HOUSEKEEPING = re.compile(
-    r"^(style|chore|docs|ci|test)(\(.*?\))?!?: |\b(lint(er|ers|ing)?|prettier|formatting|typos?)\b",
-    re.IGNORECASE,
-)
 _MOST_BLAMED = 40
 """In so many files git is asked which commit a line is from."""
 _PART = 10
@@ -58,8 +47,6 @@ _MOST_READ = 500
 """So many files are read to find where names are used that are gone."""
 _ALIKE = 6
 """So many files of a kind in a directory are one line."""
-_MOST_FILES = 40
-"""Of so many files of a commit each fate is shown."""
 Pair = tuple[str | None, str | None]
 
 
@@ -295,153 +282,6 @@ class Sides:
         about = self.own, self.trees, self.changed
         return built.stale(self._sh, self._fork, *about) if self.merged else ()
 
-    def _lines(self, path: str) -> Mapping[int, tuple[str, frozenset[str]]]:
-        """The result's lines in a file that upstream's side does not have, by number, each with the
-        commits that wrote it; a line that says little is from those of the line before."""
-        touched = {*self._files.get(path, ())}
-        found: dict[int, tuple[str, frozenset[str]]] = {}
-        for change in self.mine.get(path, ()):
-            by = [
-                frozenset(commit.name for commit in self.wrote.behind([line]) if commit in touched)
-                for line in change.added
-            ]
-            known = next(filter(None, by), frozenset[str]())
-            for number, (line, commits_) in enumerate(zip(change.added, by, strict=True)):
-                known = commits_ or known
-                if not hunks.has_markers(line):
-                    found[change.line + number] = line, known
-        return found
-
-    def customisations(
-        self,
-        entries: Sequence[Entry],
-        fits: Callable[[Sequence[str]], Sequence[str]],
-        left: Collection[str],
-    ) -> Iterator[dict[str, Any]]:
-        """The features of the manifest, then the commits of the fork, the worst first; each with
-        its own lines, and a line is with the first of them that has it.
-
-        entries: the fork's changes, with what became of each. fits: cuts lines to what is shown.
-        left: the files whose conflict is left: what they have is neither side's yet.
-        """
-        shown: dict[tuple[str, int], str] = {}
-        of_files: dict[str, Mapping[int, tuple[str, frozenset[str]]]] = {path: {} for path in left}
-        for number, one in enumerate(self._owners(entries, left), 1):
-            one["id"], rest = f"f{number}", one["files"][_MOST_FILES:]
-            one["more"] = fits(by_directory(file["path"] for file in rest)) if rest else ()
-            one["files"], cut = one["files"][:_MOST_FILES], list[str]()
-            names = {commit.name for commit in one["commits"]}
-            for file in one["files"]:
-                path = file["path"]
-                if path not in of_files:
-                    of_files[path] = self._lines(path)
-                mine = {
-                    number: line
-                    for number, (line, by) in of_files[path].items()
-                    if not (names and by) or names & by
-                }
-                at = {number: shown.setdefault((path, number), one["id"]) for number in mine}
-                file["where"] = marked.ranges(marked.runs(mine))
-                if file["fate"] == "kept" and not mine:
-                    file["where"] = self._without_lines(path)
-                file["left"] = path in left
-                file["shown"] = next((x for x in at.values() if x != one["id"]), one["id"])
-                lines = [f"{n:5} {line}" for n, line in mine.items() if at[n] == one["id"]]
-                file["lines"] = fits(lines)
-                cut += [path] * (file["lines"] != lines)
-            ends = [self.commits[side][:10] for side in ("theirs", "result")]
-            one["commands"] = [joined(["git", "diff", *ends, "--", *cut])] if cut else ()
-            yield one
-
-    def _without_lines(self, path: str) -> str:
-        """How a file of the result differs from upstream's, if none of its lines is a commit's own;
-        "" if that is not known."""
-        now, theirs = (self.trees[side].get(path) for side in ("result", "theirs"))
-        if not now or now == theirs:
-            return "as upstream has it by now" if now else ""
-        known = self.mine.get(path, ())
-        if not known:
-            return "not compared by lines"
-        lacks = not any(line.strip() for change in known for line in change.added)
-        return "only lacks lines that upstream has" * lacks
-
-    def _ended(self) -> dict[tuple[str, str], str]:
-        """What became of changes of fork commits before this merge, by file and commit, if nothing
-        of them was there any more, as far as that is known.
-        """
-        there = self._files.keys() & self.trees["ours"].keys()
-        same = {path for path in there if self._is_upstreams(path)}
-        ended = {(path, commit.name): _SAME for path in same for commit in self._files[path]}
-        pairs = {path: self.pair(path, "base", "ours") for path in self._mine.keys() & there - same}
-        changes = self.changes(pairs.values())
-        asked = [(path, commit) for path in pairs for commit in self._files[path]]
-        made = authorship.made(self._sh, self._fork.path, self.own, asked)
-        among = {path: marked.Among(known) for path in pairs if (known := changes(pairs[path]))}
-        for (path, commit), its in made.items():
-            if path in among and not among[path](its):
-                ended[path, commit.name] = _BEFORE
-        return ended
-
-    def _is_upstreams(self, path: str) -> bool:
-        """Whether the fork's side had a file as the common ancestor has it."""
-        return self.trees["ours"].get(path) == self.trees["base"].get(path)
-
-    def _owners(self, entries: Sequence[Entry], left: Collection[str]) -> Iterator[dict[str, Any]]:
-        made = {path for entry in entries for path in entry.files}
-        fates = worst(entry for entry in entries if not entry.files)
-        there, tree, removed = self.trees["ours"], self.trees["result"], set(self.own.removed)
-
-        old = {path for one in self.stale for path in one.files}
-        ended = self._ended()
-
-        def fate_of(path: str, commit: str) -> str:
-            fate = SAID[fates.get((path, commit), Fate.KEPT)]
-            if path in old:
-                return STALE
-            if path in made or path in left:
-                return MADE if path in made else LEFT
-            if path in tree or fate != "kept":
-                return ended.get((path, commit), fate) if fate == "kept" else fate
-            return _GONE if path in there else _REMOVED if path in removed else _BEFORE
-
-        for feature in self._fork.policy.feature:
-            yield _owner(feature.name, {path: fate_of(path, "") for path in feature.files}, ())
-        # Commits of one subject, such as those of a bot, are one item.
-        alike: dict[str, dict[str, dict[Commit, str]]] = defaultdict(lambda: defaultdict(dict))
-        for path, found in self._files.items():
-            for commit in found:
-                alike[commit.subject][path][commit] = fate_of(path, commit.name)
-        for entry in entries:  # also of commits that knew the file by another name
-            for commit in entry.commits:
-                if (entry.path, commit.name) in fates:
-                    alike[commit.subject][entry.path][commit] = fate_of(entry.path, commit.name)
-        rows = [
-            _owner(
-                subject,
-                {path: min(fates.values(), key=_FATES.index) for path, fates in paths.items()},
-                sorted(
-                    {c for fates in paths.values() for c in fates}, key=lambda c: (c.date, c.name)
-                )[::-1],
-            )
-            for subject, paths in alike.items()
-        ]
-        most: dict[str, int] = {}
-        for entry in entries:
-            effect = effects.of_lines(entry.path, (*entry.account.missing, *entry.account.back))
-            rank = effects.ORDER.index(effect)
-            most |= {c.name: min(rank, most.get(c.name, rank)) for c in entry.commits}
-
-        def order(one: Mapping[str, Any]) -> tuple[int, int, int]:
-            """The worst first, housekeeping later, what only brought upstream's work last; and what
-            matters most."""
-            names = [commit.name for commit in one["commits"]]
-            merges = 2 * all(name in self.own.bringing for name in names)
-            kind = merges or bool(_HOUSEKEEPING.search(one["name"]))
-            matters = min((most[name] for name in names if name in most), default=len(most))
-            return _FATES.index(one["fate"]), kind, matters
-
-        yield from sorted(rows, key=order)
-
 
 def _missing_at(entry: Entry) -> Iterator[int]:
     """The numbers of the lines, in the side's file, that an entry misses."""
@@ -498,22 +338,3 @@ def near_lines(found: Sequence[tuple[float, str, str]]) -> Iterator[str]:
         elif kind not in said:
             said.add(kind)
             yield f"{directory}/: {kinds[kind]} files *{suffix}, such as {path.rpartition('/')[2]}"
-
-
-def _owner(name: str, fates: Mapping[str, str], by: Sequence[Commit]) -> dict[str, Any]:
-    """A feature, or commits of one subject, with the fate of each of its files."""
-    listed = sorted(fates.items(), key=lambda file: (_FATES.index(file[1]), file[0]))
-    fate = listed[0][1] if listed else "kept"
-    number = sum(one == fate for one in fates.values())
-    # Who replaced a tool's files together with others did not only run that tool.
-    settled = fate in _SETTLED and (fate != MADE or number == len(listed))
-    return {
-        "name": name,
-        "fate": fate,
-        "tone": TONES.get(fate, ""),
-        "files": [{"path": path, "fate": fate} for path, fate in listed],
-        "number": len(listed),
-        "worst": number,
-        "settled": bool(by) and settled,
-        "commits": by,
-    }

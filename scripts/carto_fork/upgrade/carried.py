@@ -1,0 +1,342 @@
+"""What the fork has of its own, feature by feature and commit by commit, and what became of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..audit.fates import Fate
+from ..audit.ledger import Entry
+from ..fork import releases
+from ..fork.fork import Fork
+from ..merge import authorship, commits, hunks
+from ..merge.hunks import Change, Commit
+from ..run import git
+from ..run.shell import Shell
+from ..run.text import counted, joined, substantive
+from . import effects, marked
+from .sides import GONE, LEFT, MADE, SAID, STALE, TONES, WORST, Sides, by_directory, worst
+
+_REMOVED, _BEFORE = "removed by the fork", "gone before this merge"
+_SAME, _TAKEN = "as upstream's before this merge", "as upstream's by now"
+_FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE, _SAME, _TAKEN]
+_FATES[3:3] = [STALE, GONE, MADE]
+_FATES[1:1] = [LEFT]
+"""What may have become of a file, the worst first."""
+_NOTHING = (_REMOVED, _BEFORE, _SAME, _TAKEN)
+"""Of these the result has nothing that upstream does not have."""
+_SETTLED = ("moved", "kept", MADE, *_NOTHING)
+"""Of these nobody has to look at."""
+
+_HOUSEKEEPING = re.compile(
+    r"^(style|chore|docs|ci|test)(\(.*?\))?!?: |\b(lint(er|ers|ing)?|prettier|formatting|typos?)\b",
+    re.IGNORECASE,
+)
+_MOST_FILES = 40
+"""Of so many files of a commit each fate is shown."""
+_WRAPPED = 10
+"""So many characters of a line are not found in another one by chance."""
+
+
+class Carried:
+    """The features of the manifest and the fork's commits."""
+
+    def __init__(self, sh: Shell, fork: Fork, sides: Sides) -> None:
+        self._sh, self._fork, self._sides = sh, fork, sides
+        # The fork's commits by the file that they changed, under the name that it has now.
+        self._files = sides.own.files
+
+    def items(
+        self,
+        entries: Sequence[Entry],
+        fits: Callable[[Sequence[str]], Sequence[str]],
+        left: Collection[str],
+    ) -> Iterator[dict[str, Any]]:
+        """The features of the manifest, then the commits of the fork, the worst first; each with
+        its own lines, and a line is with the first of them that has it.
+
+        entries: the fork's changes, with what became of each. fits: cuts lines to what is shown.
+        left: the files whose conflict is left: what they have is neither side's yet.
+        """
+        shown: dict[tuple[str, int], str] = {}
+        of_files: dict[str, Mapping[int, tuple[str, frozenset[str]]]] = {path: {} for path in left}
+        for number, one in enumerate(self._owners(entries, left), 1):
+            one["id"], rest = f"f{number}", one["files"][_MOST_FILES:]
+            one["more"] = fits(by_directory(file["path"] for file in rest)) if rest else ()
+            one["files"], cut = one["files"][:_MOST_FILES], list[str]()
+            names = {commit.name for commit in one["commits"]}
+            for file in one["files"]:
+                path = file["path"]
+                if path not in of_files:
+                    of_files[path] = self._lines(path)
+                mine = {
+                    number: line
+                    for number, (line, by) in of_files[path].items()
+                    if (not (names and by) or names & by) and file["fate"] not in _NOTHING
+                }
+                at = {number: shown.setdefault((path, number), one["id"]) for number in mine}
+                file["where"] = marked.ranges(marked.runs(mine))
+                lines = [f"{n:5} {line}" for n, line in mine.items() if at[n] == one["id"]]
+                if file["fate"] == "kept" and not mine:
+                    file["where"], more = self._without_lines(path, one["commits"])
+                    lines += more
+                file["left"] = path in left
+                file["shown"] = next((x for x in at.values() if x != one["id"]), one["id"])
+                file["lines"] = fits(lines)
+                cut += [path] * (file["lines"] != lines)
+            ends = [self._sides.commits[side][:10] for side in ("theirs", "result")]
+            one["commands"] = [joined(["git", "diff", *ends, "--", *cut])] if cut else ()
+            yield one
+
+    def _lines(self, path: str) -> Mapping[int, tuple[str, frozenset[str]]]:
+        """The result's lines in a file that upstream's side does not have, by number, each with the
+        commits that wrote it; a line that says little is from those of the line before."""
+        wrote = defaultdict[str, set[str]](set)
+        for commit in self._files.get(path, ()):
+            for change in self._made.get((path, commit), ()):
+                for line in change.added:
+                    wrote[line.strip()].add(commit.name)
+        found: dict[int, tuple[str, frozenset[str]]] = {}
+        for change in self._sides.mine.get(path, ()):
+            by = [
+                frozenset(wrote.get(line.strip(), ()) if substantive(line) else ())
+                for line in change.added
+            ]
+            known = next(filter(None, by), frozenset[str]())
+            for number, (line, commits_) in enumerate(zip(change.added, by, strict=True)):
+                known = commits_ or known
+                if not hunks.has_markers(line):
+                    found[change.line + number] = line, known
+        return found
+
+    def _without_lines(self, path: str, by: Sequence[Commit]) -> tuple[str, list[str]]:
+        """How a file of the result differs from upstream's, if none of its lines is a commit's own,
+        and the lines of upstream that it lacks for that; nothing if that is not known."""
+        now, theirs = (self._sides.trees[side].get(path) for side in ("result", "theirs"))
+        known = self._sides.mine.get(path, ())
+        if not now or now == theirs or not known:
+            ours = self._sides.trees["ours"].get(path)
+            said = "as the fork had it" if now == ours else "not compared by lines"
+            return "" if not now else _TAKEN if now == theirs else said, []
+        gone = {line for commit in by for line in self._kept.get((path, commit), ((), ()))[1]}
+        lacks = [line for x in known for line in x.removed if line.strip() in gone]
+        if lacks:
+            said = f"without {counted(len(lacks), 'line')} that upstream has"
+            return said, [f"    - {line}" for line in lacks]
+        return "in another form" if theirs else "under a name that upstream does not have", []
+
+    # --- What is there of a commit
+
+    @cached_property
+    def _read(self) -> Collection[str]:
+        """The files of which the lines are read."""
+        return self._sides.mine.keys() & self._sides.trees["ours"].keys()
+
+    @cached_property
+    def _made(self) -> Mapping[tuple[str, Commit], Sequence[Change]]:
+        """What each commit did to each file of the result."""
+        asked = [(p, commit) for p in self._sides.mine for commit in self._files.get(p, ())]
+        made = authorship.made(self._sh, self._fork.path, self._sides.own, asked)
+        # Of a copy of upstream's commit, only the log knows it.
+        ours, theirs = (self._sides.commits[side] for side in ("ours", "theirs"))
+        upstream = releases.not_to_keep(self._sh, self._fork, ours, (theirs,))
+        log = commits.log_of(self._sh, self._fork.path, ours, upstream)
+        changed = {e.commit: e.changed for e in log if len(e.parents) == 1}
+        pairs = {
+            (path, commit): changed[commit][path]
+            for path, commit in asked
+            if (path, commit) not in made and path in changed.get(commit, ())
+        }
+        found = commits.changes(self._sh, self._fork.path, [*pairs.values()])
+        return {**made, **{key: found.get(pair, []) for key, pair in pairs.items()}}
+
+    @cached_property
+    def _there(self) -> Mapping[tuple[str, Commit], _There]:
+        """What is there of each commit's change of a file, as far as that is known."""
+        trees = self._sides.trees
+        versions = {
+            path: [trees[side].get(path, ("", ""))[1] for side in _SIDES] for path in self._read
+        }
+        names = {name for of_file in versions.values() for name in of_file}
+        texts = git.blobs(self._sh, self._fork.path, names - {""})
+        found: dict[tuple[str, Commit], _There] = {}
+        for path, of_file in versions.items():
+            if any(name and name not in texts for name in of_file):
+                continue
+            four = [_Text(texts.get(name, "")) for name in of_file]
+            for commit in self._files.get(path, ()):
+                if made := self._made.get((path, commit)):
+                    found[path, commit] = there(made, *four)
+        return found
+
+    @cached_property
+    def _kept(self) -> Mapping[tuple[str, Commit], tuple[Collection[str], Collection[str]]]:
+        return {key: (x.added, x.removed) for key, x in self._there.items()}
+
+    def _ended(self) -> dict[tuple[str, str], str]:
+        """What became of changes of fork commits of which the result has nothing that upstream does
+        not have, though this merge lost nothing of them; by file and commit."""
+        ended = {(path, x.name): one.state for (path, x), one in self._there.items() if one.state}
+        trees = self._sides.trees
+        for path in self._files:
+            ours, base, theirs, now = (
+                trees[x].get(path) for x in ("ours", "base", "theirs", "result")
+            )
+            if ours and (same := _SAME if ours == base else _TAKEN if now == theirs else ""):
+                ended |= {(path, commit.name): same for commit in self._files[path]}
+        return ended
+
+    def _owners(self, entries: Sequence[Entry], left: Collection[str]) -> Iterator[dict[str, Any]]:
+        made = {path for entry in entries for path in entry.files}
+        fates = worst(entry for entry in entries if not entry.files)
+        own, trees = self._sides.own, self._sides.trees
+        ours, tree, removed = trees["ours"], trees["result"], set(own.removed)
+        old = {path for one in self._sides.stale for path in one.files}
+        ended = self._ended()
+
+        def fate_of(path: str, commit: str) -> str:
+            fate = SAID[fates.get((path, commit), Fate.KEPT)]
+            if path in old:
+                return STALE
+            if path in made or path in left:
+                return MADE if path in made else LEFT
+            if path in tree or fate != "kept":
+                return ended.get((path, commit), fate) if fate == "kept" else fate
+            return GONE if path in ours else _REMOVED if path in removed else _BEFORE
+
+        for feature in self._fork.policy.feature:
+            yield _owner(feature.name, {path: fate_of(path, "") for path in feature.files}, ())
+        # Commits of one subject, such as those of a bot, are one item.
+        alike: dict[str, dict[str, dict[Commit, str]]] = defaultdict(lambda: defaultdict(dict))
+        for path, found in self._files.items():
+            for commit in found:
+                alike[commit.subject][path][commit] = fate_of(path, commit.name)
+        for entry in entries:  # also of commits that knew the file by another name
+            for commit in entry.commits:
+                if (entry.path, commit.name) in fates:
+                    alike[commit.subject][entry.path][commit] = fate_of(entry.path, commit.name)
+        rows = [
+            _owner(
+                subject,
+                {path: min(fates.values(), key=_FATES.index) for path, fates in paths.items()},
+                sorted(
+                    {c for fates in paths.values() for c in fates}, key=lambda c: (c.date, c.name)
+                )[::-1],
+            )
+            for subject, paths in alike.items()
+        ]
+        most: dict[str, int] = {}
+        for entry in entries:
+            effect = effects.of_lines(entry.path, (*entry.account.missing, *entry.account.back))
+            rank = effects.ORDER.index(effect)
+            most |= {c.name: min(rank, most.get(c.name, rank)) for c in entry.commits}
+
+        def order(one: Mapping[str, Any]) -> tuple[int, int, int]:
+            """The worst first, housekeeping later, what only brought upstream's work last; and what
+            matters most."""
+            names = [commit.name for commit in one["commits"]]
+            merges = 2 * all(name in own.bringing for name in names)
+            kind = merges or bool(_HOUSEKEEPING.search(one["name"]))
+            matters = min((most[name] for name in names if name in most), default=len(most))
+            return _FATES.index(one["fate"]), kind, matters
+
+        yield from sorted(rows, key=order)
+
+
+def _owner(name: str, fates: Mapping[str, str], by: Sequence[Commit]) -> dict[str, Any]:
+    """A feature, or commits of one subject, with the fate of each of its files."""
+    listed = sorted(fates.items(), key=lambda file: (_FATES.index(file[1]), file[0]))
+    fate = listed[0][1] if listed else "kept"
+    number = sum(one == fate for one in fates.values())
+    # Who replaced a tool's files together with others did not only run that tool.
+    settled = fate in _SETTLED and (fate != MADE or number == len(listed))
+    return {
+        "name": name,
+        "fate": fate,
+        "tone": TONES.get(fate, ""),
+        "files": [{"path": path, "fate": fate} for path, fate in listed],
+        "number": len(listed),
+        "worst": number,
+        "settled": bool(by) and settled,
+        "commits": by,
+    }
+
+
+_SIDES = ("base", "ours", "theirs", "result")
+
+
+class _Text:
+    """A version of a file."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.counts = Counter(line.strip() for line in text.split("\n") if text)
+
+    @cached_property
+    def _whole(self) -> str:
+        return "".join(self._text.split())
+
+    def has(self, line: str) -> bool:
+        """Whether it has a line, also wrapped in another way."""
+        return bool(self.counts[line] or self._number(line))
+
+    def _number(self, line: str) -> int:
+        word = "".join(line.split())
+        return self._whole.count(word) if len(word) >= _WRAPPED else 0
+
+    def has_more(self, line: str, other: _Text) -> bool:
+        """Whether it has a line more often than another version."""
+        mine, theirs = self.counts[line], other.counts[line]
+        return mine > theirs or (mine == theirs == 0 and self._number(line) > other._number(line))
+
+
+@dataclass(frozen=True)
+class _There:
+    """What is there of a commit's change of a file.
+
+    added, removed: its lines that the result has and upstream does not have, and those the other
+        way round. state: what became of it, if there are none; "" if that is not known.
+    """
+
+    added: frozenset[str]
+    removed: frozenset[str]
+    state: str
+
+
+def there(made: Sequence[Change], base: _Text, ours: _Text, theirs: _Text, now: _Text) -> _There:
+    """What is there of a commit's change.
+
+    made: the change. base, ours, theirs, now: the file at the common ancestor, on both sides and in
+        the result.
+    """
+    both = marked.net(made)
+    if not any(both):
+        return _There(frozenset(), frozenset(), "")
+    telling = [[*filter(substantive, lines)] for lines in both]
+    new, gone = telling if any(telling) else both
+    # What upstream has elsewhere, too, says less.
+    sure = [x for x in new if not base.has(x)], [x for x in gone if not ours.has(x)]
+    if any(sure):
+        strong = [*sure[0]], [x for x in sure[1] if base.has(x)]
+        if any(strong):
+            new, gone = strong
+    added = [line for line in new if now.has_more(line, theirs)]
+    removed = [line for line in gone if theirs.has_more(line, now)]
+    state = ""
+    if not added and not removed:
+        mine = [x for x in new if ours.has_more(x, base)]
+        less = [x for x in gone if base.has_more(x, ours)]
+        if not mine and not less:
+            its = [x for x in both[0] if substantive(x)]
+            # Of a file that only the fork has, nothing is upstream's.
+            upstreams = (
+                2 * sum(map(base.has, its)) > len(its) if its else not any(map(base.has, gone))
+            )
+            state = _SAME if upstreams and base.counts else _BEFORE
+        elif all(map(theirs.has, mine)) and not any(map(theirs.has, less)):
+            state = _TAKEN
+    return _There(frozenset(added), frozenset(removed), state)
