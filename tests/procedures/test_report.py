@@ -427,6 +427,56 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     assert "feat: blue" in section(page, "eyes")
 
 
+def test_what_upstream_wrote_itself_is_not_taken_for_the_forks(world: World) -> None:
+    """Neither what an older release has, and a newer one has otherwise, nor what a sync without its
+    ancestry left behind."""
+    lines = [f"value_{n} = make_value({n})\n" for n in range(30)]
+
+    def text(at: int, *more: str) -> str:
+        return "".join([*lines[:at], *more, *lines[at:]])
+
+    def commit(branch: str, files: dict[str, str | None], *on: str, message: str) -> str:
+        return commit_in(world, world.fork, f"refs/heads/{branch}", files, *on, message=message)
+
+    flag = "use_the_flag_of_it = find_the_flag()\n"
+    quick, proper = "quick_fix_of_it = mend_it(1)\n", "proper_fix_of_it = repair_it(2)\n"
+    world.git("fetch --quiet --no-tags upstream")
+    files: dict[str, str | None] = {"a.py": text(8), "b.py": text(8)}
+    start = commit("u", files, "upstream/main", message="feat: start")
+    many: dict[str, str | None] = {f"new/{n}.py": f"name_{n} = {n}\n" for n in range(30)}
+    flagged = commit("u", {**many, "b.py": text(8, flag)}, start, message="feat: a flag")
+    squashed = {**many, "b.py": text(8, flag), "a.py": text(20, "own_of_it = 1\n")}
+    ours = commit("o", {"a.py": text(20, "own_of_it = 1\n")}, start, message="feat: own")
+    ours = commit("o", squashed, ours, message="sync: upstream, squashed")
+    base = commit("u", {"b.py": text(8)}, flagged, message="fix: no flag")
+    ours = commit("o", {"b.py": text(8, flag)}, ours, base, message="Merge upstream")
+    release = commit("rel", {"a.py": text(8, quick)}, base, message="fix: quick")
+    now = "".join([*lines[:8], quick, *lines[8:20], "own_of_it = 1\n", *lines[20:]])
+    ours = commit("o", {"a.py": now}, ours, release, message="Merge tag 'v1.90.0-stable'")
+    mine: dict[str, str | None] = {"a.py": text(8, proper), "b.py": text(8, "none = 0\n")}
+    theirs = commit("t", mine, base, message="fix: proper")
+    world.git(f"update-ref refs/remotes/upstream/main {theirs}")
+    for name, tip in (("v1.90.0-stable", release), ("v1.90.1-stable", theirs)):
+        world.git(f"tag {name} {tip}")
+        world.git(f"push --quiet --no-verify upstream {name}")
+    merged = {"a.py": now.replace(quick, proper), "b.py": text(8, flag, "none = 0\n")}
+    result = commit("r", merged, ours, theirs, message="Merge it")
+    revs = f"--ours {ours} --theirs {theirs} --result {result}"
+    assert world.run(f"report {revs} --output it.html").code == 0
+    page = (world.fork / "it.html").read_text()
+    eyes, conflicts = section(page, "eyes"), section(page, "conflicts")
+    own = "pstream's own, and not the fork's: it wrote this in"
+    said = f"{own} {release[:10]} (2025-09-30 fix: quick)."
+    assert "upstream's own</span> <code>a.py</code> 1 change of upstream" in eyes
+    assert f"Why: U{said}" in eyes and "Ask them" not in eyes
+    account = json.loads(world.run(f"verify {revs} --json").out)
+    assert not account["lost"] and not account["look_at"]
+    assert f"U{said}" in [one["reason"] for one in account["explained"]]
+    left = f"{own} {flagged[:10]} (2025-09-30 feat: a flag), and removed it again in {base[:10]} "
+    assert f"What only the fork's side has here: u{left}(2025-09-30 fix: no flag); " in conflicts
+    assert "kept it, or brought it back." in conflicts and f"u{left}" in eyes
+
+
 def test_a_conflict_that_was_committed_with_its_markers_is_one_thing_to_do(world: World) -> None:
     text = "one\n{}\nthree\n"
     world.git("fetch --quiet --no-tags upstream")

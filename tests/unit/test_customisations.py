@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.merge import authorship, commits
+from carto_fork.merge import authorship, commits, lives
 from carto_fork.merge.hunks import Commit, Customisations, Sync
 from repository import Content, Files, Repo
 from world import shell
@@ -400,7 +400,7 @@ def test_a_line_is_from_who_wrote_it_and_not_from_who_wrapped_it(repo: Repo) -> 
     asked = (shell(), repo.path)
     made = [*commits.blame(*asked, f"{known}..ours~1", "f", (1, 2, 3))]
     assert [(n, commit.subject) for n, commit in made] == [(n, "write") for n in (1, 2, 3)]
-    gone = commits.removed_by(*asked, "ours", "f", [whole, (FORK,)])
+    gone = lives.removed_by(*asked, "ours", "f", [whole, (FORK,)])
     assert {commit.subject: runs for commit, runs in gone.items()} == {"remove": [whole]}
 
 

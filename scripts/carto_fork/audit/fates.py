@@ -70,6 +70,15 @@ class Account:
     words: tuple[str, ...] = ()
     home: str = ""
 
+    @property
+    def missing_at(self) -> Iterator[int]:
+        """The numbers of the missing lines in the side's file."""
+        left = Counter(self.missing)
+        for number, line in enumerate(self.change.added, self.change.line):
+            if left[line] > 0:
+                left[line] -= 1
+                yield number
+
     def is_traced(self, line: str) -> bool:
         """Whether the result has a missing line in another form."""
         return substantive(line) and line not in self.traceless

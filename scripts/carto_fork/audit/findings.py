@@ -24,6 +24,11 @@ from ..run.text import counted, listed, printable, substantive
 from .alike import Index
 
 
+def described(commit: Commit) -> str:
+    """A commit on one line: short name, date and subject."""
+    return f"{commit.name[:10]} ({commit.date} {printable(commit.subject)})"
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something about a merge that a person should know.

@@ -25,7 +25,7 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import advice, counted, plain, printable
 from . import ranges, verify
-from .findings import EVIL, Finding
+from .findings import EVIL, Finding, described
 from .ranges import Range
 from .soundness import can_report
 
@@ -202,7 +202,7 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
         how = (
             "in copies" if len(read.squashed[sync].names) > 1 else "with one parent only: a squash"
         )
-        what = f"{verify.described(sync)} brings upstream's work {how}"
+        what = f"{described(sync)} brings upstream's work {how}"
         yield Finding("squashed sync", what)
     for commit in _unconventional(own, read):
         yield Finding("subject", f"{commit.short} is not a conventional commit")

@@ -15,7 +15,7 @@ from ..merge.syncs import Lost
 from ..run import git
 from ..run.shell import Shell
 from . import verify
-from .findings import Finding
+from .findings import Finding, described
 from .ledger import Entry, Ledger
 from .verify import Verification
 
@@ -53,7 +53,7 @@ def of(sh: Shell, fork: Fork, tag: Tag) -> Verification:
     gone = reverted_sync(sh, fork, production)
     if lost := landing.lost:
         how = "ends upstream commits in copies" if lost.copies else "has one parent only"
-        wrong = f"{tag.name} landed without its history: {verify.described(lost.sync)} {how}"
+        wrong = f"{tag.name} landed without its history: {described(lost.sync)} {how}"
     elif gone and gone.release.name == tag.name:
         wrong = gone.said
     checked = _judged(sh, fork, landing, [Finding(LANDED, wrong)] if wrong else [])

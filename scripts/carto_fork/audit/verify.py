@@ -17,19 +17,20 @@ from ..fork.patterns import globs
 from ..fork.policy import CODE_OWNERS, POLICY_FILE, Policy, Side
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, earlier, renames, syncs
-from ..merge.hunks import Commit, Customisations
+from ..merge.hunks import Customisations
 from ..merge.resolve import foreign_in_unit
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, listed, printable
-from . import ledger, soundness
+from . import ledger, older, soundness
 from .fates import Fate
 from .findings import (
     Committed,
     Finding,
     added,
     asks_the_same,
+    described,
     features,
     lost_before,
     of_lines,
@@ -117,11 +118,6 @@ def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
         *other_versions(sh, work, state.head, tag, fork.policy),
     ]
     return of_merge(sh, fork, work, ours, theirs, state.head, more)
-
-
-def described(commit: Commit) -> str:
-    """A commit on one line: short name, date and subject."""
-    return f"{commit.name[:10]} ({commit.date} {printable(commit.subject)})"
 
 
 def of_merge(
@@ -245,7 +241,7 @@ def _account(
     healed = syncs.healed_commit(sh, repo, ours, lost) if lost else ours
     drops, _ = earlier.said(sh, repo, result, ours, theirs)
     account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, drops)
-    return account, lost, own
+    return older.explained(sh, fork, account, ours, theirs), lost, own
 
 
 def _foreign_commits(

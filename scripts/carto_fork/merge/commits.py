@@ -165,14 +165,14 @@ def blame(
         found = [*_blamed(sh, repo, among, path, numbers, formatting)]
         texts = git.blobs(sh, repo, {name for *_, both in found for name in both if name})
         said = {name: lines_of(text) for name, text in texts.items()}
-        known = {name: _squeezed(lines) for name, lines in said.items()}
+        known = {name: squeezed(lines) for name, lines in said.items()}
         # Mostly the line's words are new: only otherwise it is worth to compare the versions.
         pairs = {
             (before, after)
             for _, number, _, (before, after) in found
             if before in known
             and after in known
-            and _squeezed(said[after][number - 1 : number]) in known[before]
+            and squeezed(said[after][number - 1 : number]) in known[before]
         }
         made = changes(sh, repo, [*pairs]) if pairs else {}
         more = {
@@ -180,7 +180,7 @@ def blame(
             for _, number, commit, versions in found
             if any(
                 change.line <= number < change.line + len(change.added)
-                and _squeezed(change.added) == _squeezed(change.removed)
+                and squeezed(change.added) == squeezed(change.removed)
                 for change in made.get(versions, ())
             )
         }
@@ -218,24 +218,7 @@ def _blamed(
         yield number, before, commit, tuple(names.get(place) for place in pair)
 
 
-def removed_by(
-    sh: Shell, repo: Path, tip: str, path: str, added: Iterable[Sequence[str]]
-) -> dict[Commit, list[Sequence[str]]]:
-    """The newest commit of a history that removed each of some runs of lines from a file, however
-    they were wrapped, with these runs."""
-    left = [lines for lines in added if any(map(substantive, lines))]
-    versions = _of_file(sh, repo, path, [tip]) if left else []
-    made = changes(sh, repo, [pair for _, pair in versions])
-    found: dict[Commit, list[Sequence[str]]] = {}
-    for commit, pair in versions:
-        gone = [_squeezed(change.removed) for change in made.get(pair, ())]
-        its = [lines for lines in left if any(_squeezed(lines) in text for text in gone)]
-        left = [lines for lines in left if lines not in its]
-        found |= {commit: its} if its else {}
-    return found
-
-
-def _squeezed(lines: Sequence[str]) -> str:
+def squeezed(lines: Sequence[str]) -> str:
     """Lines as one word, without what wraps them."""
     return re.sub(r"[\s,'\"]+", "", "".join(lines))
 
@@ -254,7 +237,7 @@ def behind(
 
     paths: the file's names. lines: without surrounding white space.
     """
-    versions = _of_file(sh, repo, paths[0], [tip, "--not", known]) if lines else []
+    versions = of_file(sh, repo, paths[0], [tip, "--not", known]) if lines else []
     made = changes(sh, repo, [pair for _, pair in versions])
     found = [
         commit
@@ -278,8 +261,8 @@ def history(
         wrote = _written(conflict)
         if not wrote:
             continue
-        since = _of_file(sh, repo, conflict.path, [theirs, "--not", ours])
-        before = _of_file(sh, repo, conflict.path, base) if base else []
+        since = of_file(sh, repo, conflict.path, [theirs, "--not", ours])
+        before = of_file(sh, repo, conflict.path, base) if base else []
         made = changes(sh, repo, [versions for _, versions in (*since, *before)])
         took = {
             commit: versions[-1]
@@ -303,9 +286,7 @@ def _written(conflict: hunks.Conflict) -> set[str]:
     return {line.strip() for ours, base in both for line in {*ours} - {*base} if substantive(line)}
 
 
-def _of_file(
-    sh: Shell, repo: Path, path: str, tips: Sequence[str]
-) -> list[tuple[Commit, Versions]]:
+def of_file(sh: Shell, repo: Path, path: str, tips: Sequence[str]) -> list[tuple[Commit, Versions]]:
     """The newest commits that changed a file, with the file's versions."""
     words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
     answer = sh.read([*words, f"--max-count={_MOST_VERSIONS}", *tips, "--", path])

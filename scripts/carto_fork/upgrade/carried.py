@@ -40,6 +40,8 @@ _MOST_FILES = 40
 """Of so many files of a commit each fate is shown."""
 _WRAPPED = 10
 """So many characters of a line are not found in another one by chance."""
+_LONGEST = 100_000
+"""In a text of more characters nobody looks for lines that are wrapped in another way."""
 
 
 class Carried:
@@ -68,22 +70,15 @@ class Carried:
             one["id"], rest = f"f{number}", one["files"][_MOST_FILES:]
             one["more"] = fits(by_directory(file["path"] for file in rest)) if rest else ()
             one["files"], cut = one["files"][:_MOST_FILES], list[str]()
-            names = {commit.name for commit in one["commits"]}
             for file in one["files"]:
                 path = file["path"]
                 if path not in of_files:
                     of_files[path] = self._lines(path)
-                mine = {
-                    number: line
-                    for number, (line, by) in of_files[path].items()
-                    if (not (names and by) or names & by) and file["fate"] not in _NOTHING
-                }
+                mine, how = self._mine(file, one["commits"], of_files[path])
                 at = {number: shown.setdefault((path, number), one["id"]) for number in mine}
-                file["where"] = marked.ranges(marked.runs(mine))
+                file["where"], more = how if how else (marked.ranges(marked.runs(mine)), ())
                 lines = [f"{n:5} {line}" for n, line in mine.items() if at[n] == one["id"]]
-                if file["fate"] == "kept" and not mine:
-                    file["where"], more = self._without_lines(path, one["commits"])
-                    lines += more
+                lines += more
                 file["left"] = path in left
                 file["shown"] = next((x for x in at.values() if x != one["id"]), one["id"])
                 file["lines"] = fits(lines)
@@ -91,6 +86,24 @@ class Carried:
             ends = [self._sides.commits[side][:10] for side in ("theirs", "result")]
             one["commands"] = [joined(["git", "diff", *ends, "--", *cut])] if cut else ()
             yield one
+
+    def _mine(
+        self,
+        file: Mapping[str, Any],
+        by: Sequence[Commit],
+        lines: Mapping[int, tuple[str, frozenset[str]]],
+    ) -> tuple[dict[int, str], tuple[str, list[str]] | None]:
+        """The lines of a file that are of some commits; if there are none in a file that is kept,
+        what is kept instead."""
+        if file["fate"] in _NOTHING:
+            return {}, None
+        names, path = {commit.name for commit in by}, file["path"]
+        mine = {n: line for n, (line, who) in lines.items() if not (names and who) or names & who}
+        if mine or file["fate"] != "kept":
+            return mine, None
+        there = {x for commit in by for x in self._kept.get((path, commit), ((), ()))[0]}
+        mine = {n: line for n, (line, _) in lines.items() if _is_one_of(line, there)}
+        return mine, None if mine else self._without_lines(path, by)
 
     def _lines(self, path: str) -> Mapping[int, tuple[str, frozenset[str]]]:
         """The result's lines in a file that upstream's side does not have, by number, each with the
@@ -134,7 +147,8 @@ class Carried:
     @cached_property
     def _read(self) -> Collection[str]:
         """The files of which the lines are read."""
-        return self._sides.mine.keys() & self._sides.trees["ours"].keys()
+        ours, base = (self._sides.trees[side] for side in ("ours", "base"))
+        return {p for p in self._sides.mine.keys() & ours.keys() if ours[p] != base.get(p)}
 
     @cached_property
     def _made(self) -> Mapping[tuple[str, Commit], Sequence[Change]]:
@@ -273,25 +287,34 @@ class _Text:
     """A version of a file."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
         self.counts = Counter(line.strip() for line in text.split("\n") if text)
-
-    @cached_property
-    def _whole(self) -> str:
-        return "".join(self._text.split())
+        self._whole = "".join(text.split()) if len(text) < _LONGEST else ""
+        self._known: dict[str, int] = {}
 
     def has(self, line: str) -> bool:
         """Whether it has a line, also wrapped in another way."""
         return bool(self.counts[line] or self._number(line))
 
     def _number(self, line: str) -> int:
-        word = "".join(line.split())
-        return self._whole.count(word) if len(word) >= _WRAPPED else 0
+        """How often it has a line without white space."""
+        if line not in self._known:
+            word = "".join(line.split())
+            self._known[line] = self._whole.count(word) if len(word) >= _WRAPPED else 0
+        return self._known[line]
 
     def has_more(self, line: str, other: _Text) -> bool:
         """Whether it has a line more often than another version."""
         mine, theirs = self.counts[line], other.counts[line]
         return mine > theirs or (mine == theirs == 0 and self._number(line) > other._number(line))
+
+
+def _is_one_of(line: str, others: Collection[str]) -> bool:
+    """Whether a line is one of others, also wrapped in another way."""
+    word, words = "".join(line.split()), ("".join(x.split()) for x in others)
+    return any(
+        word == x or (min(len(word), len(x)) >= _WRAPPED and (x in word or word in x))
+        for x in words
+    )
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..audit import findings as checks
-from ..audit.findings import Finding
-from ..audit.verify import described
+from ..audit.findings import Finding, described
 from ..fork import tags
 from ..fork.fork import Fork
-from ..merge import commits
+from ..merge import commits, lives
 from ..merge.hunks import Commit
 from ..run import git
 from ..run.shell import Shell
@@ -94,7 +93,7 @@ class Judged:
             wrote, numbers, back = list[Commit](), list[int](), ""
             if one.check == "release":
                 about = (self._sh, self._repo, one.between[0], path)
-                gone = commits.removed_by(*about, [change.added for change in changes(pair)])
+                gone = lives.removed_by(*about, [change.added for change in changes(pair)])
                 again = [lines for its in gone.values() for lines in its]
                 fresh = [change for change in changes(pair) if change.added not in again]
                 numbers = [n for c in fresh for n in range(c.line, c.line + len(c.added))]

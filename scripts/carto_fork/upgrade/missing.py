@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from ..audit import older
 from ..audit.fates import Fate
+from ..audit.findings import described
 from ..audit.ledger import Entry
-from ..audit.verify import described
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.session import command
@@ -36,6 +37,8 @@ _ENDS = {
     Fate.LOST: "; no rule and nobody's word explains why.",
     Fate.SUPERSEDED: ". Was that meant?",
 }
+_OWN = "upstream's own"
+"""What became of lines on the fork's side that upstream wrote, and has redone since."""
 _SEVERAL = 3
 """The same change in so many files is one item."""
 _MOST_USES = 10
@@ -168,7 +171,7 @@ class Missing:
         first, fate = of_file[0], of_file[0].account.fate
         path, side = first.path, first.side
         whats = ", ".join(dict.fromkeys(entry.what for entry in of_file if entry.what))
-        what = f"{counted(len(of_file), 'change')} of {WHOSE[side]}" + f": {whats}" * bool(whats)
+        what = f"{counted(len(of_file), 'change')} {_whose(first)}" + f": {whats}" * bool(whats)
         missing = [x for e in of_file for x in (*e.account.missing, *e.account.back)]
         rules = self._outcomes.decided_by(path, side, missing)
         settled = self._outcomes.settled_by(path)
@@ -207,8 +210,10 @@ class Missing:
             by = self._outcomes.upstreams(path, missing)
         elif effect is Effect.VERSION:
             by = []
-        elif not by and first.account.change.line:
-            reason += " No commit of the fork wrote this: a merge brought it."
+        elif not by and first.account.change.line and not older.is_upstreams(first):
+            numbers = [n for entry in of_file for n in entry.account.missing_at]
+            said = self._sides.origin(path, numbers)
+            reason += f" {said or 'No commit of the fork wrote this: a merge brought it.'}"
         return self._eye(first, path, what, reason, [*used, *lines], by, commands, effect)
 
     def _same(
@@ -217,7 +222,7 @@ class Missing:
         """The same change, of which the same became in several files."""
         first, paths = files[0][0], [of_file[0].path for of_file in files]
         number = sum(map(len, files))
-        what = f"{counted(number, 'change')} of {WHOSE[first.side]} in {len(files)} files:"
+        what = f"{counted(number, 'change')} {_whose(first)} in {len(files)} files:"
         what += f" the same lines, such as {printable(min(_lines(files[0])))}"
         reason = _said(lines, first.side, first.account.fate, effect)
         reason += f" Shown is {printable(paths[0])}."
@@ -240,6 +245,7 @@ class Missing:
         effect: Effect,
     ) -> dict[str, Any]:
         label = MADE if first.files else SAID[first.account.fate]
+        label = _OWN if older.is_upstreams(first) else label
         return eye(
             path,
             what,
@@ -286,6 +292,10 @@ class Missing:
         if path in trees["result"] and self._sides.undone(path, side):
             return []
         return [f"git checkout {self._sides.commits[name][:10]} -- {pathspec_word(path)}"]
+
+
+def _whose(entry: Entry) -> str:
+    return f"of {'upstream' if older.is_upstreams(entry) else WHOSE[entry.side]}"
 
 
 def _share(of_file: Sequence[Entry]) -> str:

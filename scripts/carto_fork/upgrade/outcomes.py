@@ -10,8 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..audit import older
 from ..audit.fates import Fate
-from ..audit.verify import Verification, described
+from ..audit.findings import described
+from ..audit.verify import Verification
 from ..fork import generated, records
 from ..fork.fork import Fork
 from ..fork.policy import Side, Take
@@ -22,7 +24,7 @@ from ..merge.hunks import Commit, Conflict, Hunk
 from ..merge.resolution import taken
 from ..run import git
 from ..run.shell import Shell
-from ..run.text import counted, listed, states_version, substantive
+from ..run.text import counted, lines_of, listed, states_version, substantive
 from . import marked, proposals
 from .sides import LEFT, WHOSE, Pair, Sides
 
@@ -274,8 +276,21 @@ class Outcomes:
         if outcome == OTHERWISE:
             would = "decide otherwise" if decision.take is Take.BOTH else f"take {would}"
             rule = f"“{rule}” would {would}: {decision.why}"
-            return now, ["The result does not follow this decision.", rule, done]
+            return now, ["The result does not follow this decision.", rule, *self._old(path), done]
         return now, [f"{rule}: {decision.why}"]
+
+    def _old(self, path: str) -> Iterator[str]:
+        """Where the lines are from that the fork's side of a conflict has, though no commit of the
+        fork is known to have written them, as sentences."""
+        conflict = self.decisions[path].conflict
+        own = self._sides.own
+        only_brought = all(commit.name in own.bringing for commit in own.of((path,)))
+        if conflict.texts and path not in self._made and only_brought:
+            known = {line.strip() for line in lines_of(conflict.texts.base or "")}
+            lines = enumerate(lines_of(conflict.texts.ours or ""), 1)
+            numbers = [n for n, line in lines if line.strip() not in known]
+            if said := self._sides.origin(path, numbers):
+                yield f"What only the fork's side has here: {said[:1].lower()}{said[1:]}"
 
     def _dropped(self, path: str) -> Iterator[str]:
         """Why a person dropped a side's change of a file, in their words."""
@@ -285,6 +300,7 @@ class Outcomes:
             (e.side, e.reason)
             for e in entries
             if e.path == path and e.account.fate is Fate.DROPPED and e.reason
+            if not older.is_upstreams(e)
         }
         for side, reason in sorted(words, key=lambda word: (word[0].value, word[1])):
             yield f"Dropped {side.whose} change: {reason}"
@@ -438,7 +454,8 @@ class Outcomes:
         if self.of.get(path) != OTHERWISE:
             return ""
         decision = self.decisions[path]
-        return f"The rule “{decision.rule}” decides otherwise: {decision.why}"
+        said = [f"The rule “{decision.rule}” decides otherwise: {decision.why}", *self._old(path)]
+        return " ".join(said)
 
     # --- Which commits are behind it
 

@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
+from ..audit import older
 from ..audit.fates import Fate
 from ..audit.ledger import Entry
 from ..fork import generated
 from ..fork.fork import Fork
 from ..fork.policy import Side
-from ..merge import authorship, commits, syncs
+from ..merge import authorship, commits, lives, syncs
 from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.shell import Shell
@@ -198,7 +199,7 @@ class Sides:
         are, on the fork's side."""
         doubtful: dict[str, set[int]] = defaultdict(set)
         lines_of = {
-            id(entry): {*_missing_at(entry)}
+            id(entry): {*entry.account.missing_at}
             for entry in entries
             if entry.commits and not entry.files and entry.account.fate is not Fate.KEPT
         }
@@ -243,6 +244,12 @@ class Sides:
                 if any(x in y != x for x in parts for y in new.get((entry.path, commit), ()))
             ]
 
+    def origin(self, path: str, numbers: Collection[int]) -> str:
+        """Where lines of the fork's side are from that none of its commits wrote, as a sentence; ""
+        if that is not known. numbers: the lines in its file."""
+        ours, theirs = self.commits["ours"], self.commits["theirs"]
+        return older.said(lives.origin(self._sh, self._fork, ours, theirs, path, numbers))
+
     def undone(self, path: str, side: Side) -> str:
         """What it undoes to take a side's whole file, as the end of a sentence; "" for nothing."""
         pair, whose = self._other(path, side), WHOSE[_OTHER[side]]
@@ -273,23 +280,15 @@ class Sides:
 
     @cached_property
     def wrote(self) -> Customisations:
-        """The fork's own work in the files that it changed, and in those in conflict."""
-        return authorship.within(self.own, self._mine.keys() | self.in_conflict)
+        """The fork's own work in the files in conflict, under whatever name."""
+        older = {name for path in self.in_conflict for name in self.own.older.get(path, ())}
+        return authorship.within(self.own, self.in_conflict | older)
 
     @cached_property
     def stale(self) -> Sequence[built.Stale]:
         """What the fork built of sources that upstream changed."""
         about = self.own, self.trees, self.changed
         return built.stale(self._sh, self._fork, *about) if self.merged else ()
-
-
-def _missing_at(entry: Entry) -> Iterator[int]:
-    """The numbers of the lines, in the side's file, that an entry misses."""
-    left = Counter(entry.account.missing)
-    for number, line in enumerate(entry.account.change.added, entry.account.change.line):
-        if left[line] > 0:
-            left[line] -= 1
-            yield number
 
 
 def worst(entries: Iterable[Entry]) -> dict[tuple[str, str], Fate]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..audit.verify import described
+from ..audit.findings import described
 from ..fork import releases
 from ..fork.fork import Fork
 from ..merge import commits
