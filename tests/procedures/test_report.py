@@ -459,7 +459,10 @@ def test_what_upstream_wrote_itself_is_not_taken_for_the_forks(world: World) -> 
     for name, tip in (("v1.90.0-stable", release), ("v1.90.1-stable", theirs)):
         world.git(f"tag {name} {tip}")
         world.git(f"push --quiet --no-verify upstream {name}")
-    merged = {"a.py": now.replace(quick, proper), "b.py": text(8, flag, "none = 0\n")}
+    merged: dict[str, str | None] = {
+        "a.py": now.replace(quick, proper),
+        "b.py": text(8, flag, "none = 0\n"),
+    }
     result = commit("r", merged, ours, theirs, message="Merge it")
     revs = f"--ours {ours} --theirs {theirs} --result {result}"
     assert world.run(f"report {revs} --output it.html").code == 0

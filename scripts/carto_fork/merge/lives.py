@@ -72,20 +72,20 @@ class Origin:
 def origin(
     sh: Shell, fork: Fork, ours: str, theirs: str, path: str, numbers: Collection[int]
 ) -> Origin:
-    """Where some lines of a file of the fork's side are from: not of what the fork's own commits
-    are known to have written.
+    """Where some lines are from that a file has on the fork's side, though no commit of the fork is
+    known to have written them.
 
     numbers: the lines, from 1.
     """
     lines = (git.show(sh, fork.path, ours, path) or "").split("\n")
-    told = {n for n in numbers if n <= len(lines) and substantive(lines[n - 1])}
-    if not told:
+    telling = {n for n in numbers if n <= len(lines) and substantive(lines[n - 1])}
+    if not telling:
         return Origin()
     upstream = releases.not_to_keep(sh, fork, ours, (theirs,))
     own = {entry.commit for entry in log_of(sh, fork.path, ours, upstream)}
-    by = dict(blame(sh, fork.path, f"{theirs}..{ours}", path, told))
+    by = dict(blame(sh, fork.path, f"{theirs}..{ours}", path, telling))
     # What the fork's commits have may be from a sync without its ancestry.
-    doubtful = [n for n in sorted(told) if by.get(n) in own]
+    doubtful = [n for n in sorted(telling) if by.get(n) in own]
     runs = [tuple(lines[a - 1 : b]) for a, b in _runs(doubtful)]
     ends = lives(sh, fork.path, theirs, path, runs) if runs else {}
     known = [both for both in ends.values() if all(both)]
@@ -95,7 +95,7 @@ def origin(
         _different([*upstreams, *wrote]),
         _different(removed),
         _different(by[n] for n in doubtful),
-        len(by) == len(told) and len(known) == len(ends),
+        len(by) == len(telling) and len(known) == len(ends),
     )
 
 

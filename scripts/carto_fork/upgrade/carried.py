@@ -93,8 +93,8 @@ class Carried:
         by: Sequence[Commit],
         lines: Mapping[int, tuple[str, frozenset[str]]],
     ) -> tuple[dict[int, str], tuple[str, list[str]] | None]:
-        """The lines of a file that are of some commits; if there are none in a file that is kept,
-        what is kept instead."""
+        """The lines of a file that are from some commits; and if a file that is kept has no such
+        line, what is kept instead."""
         if file["fate"] in _NOTHING:
             return {}, None
         names, path = {commit.name for commit in by}, file["path"]
@@ -155,7 +155,7 @@ class Carried:
         """What each commit did to each file of the result."""
         asked = [(p, commit) for p in self._sides.mine for commit in self._files.get(p, ())]
         made = authorship.made(self._sh, self._fork.path, self._sides.own, asked)
-        # Of a copy of upstream's commit, only the log knows it.
+        # What a copied commit did, only the log knows.
         ours, theirs = (self._sides.commits[side] for side in ("ours", "theirs"))
         upstream = releases.not_to_keep(self._sh, self._fork, ours, (theirs,))
         log = commits.log_of(self._sh, self._fork.path, ours, upstream)
@@ -322,7 +322,7 @@ class _There:
     """What is there of a commit's change of a file.
 
     added, removed: its lines that the result has and upstream does not have, and those the other
-        way round. state: what became of it, if there are none; "" if that is not known.
+        way round. state: what became of it, if both are empty; "" if that is not known.
     """
 
     added: frozenset[str]

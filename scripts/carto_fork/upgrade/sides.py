@@ -245,8 +245,8 @@ class Sides:
             ]
 
     def origin(self, path: str, numbers: Collection[int]) -> str:
-        """Where lines of the fork's side are from that none of its commits wrote, as a sentence; ""
-        if that is not known. numbers: the lines in its file."""
+        """Where lines are from that a file has on the fork's side, and that no commit of the fork
+        wrote, as a sentence; "" if that is not known. numbers: the lines in its file."""
         ours, theirs = self.commits["ours"], self.commits["theirs"]
         return older.said(lives.origin(self._sh, self._fork, ours, theirs, path, numbers))
 
