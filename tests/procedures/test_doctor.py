@@ -175,13 +175,13 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
         "broken  remotes: A remote is wrong, or nothing was fetched from it.\n"
         "    the remote `upstream` is missing.\n"
         "    why:  A new clone has only one remote.\n"
-        "    then: git -C . remote add upstream https://github.com/BerriAI/litellm.git\n"
+        "    then: git remote add upstream https://github.com/BerriAI/litellm.git\n"
         "broken  workflows: An upstream workflow runs in the fork.\n"
         "    .github/workflows/ghcr_deploy.yml is on carto/main again.\n"
         "    why:  The fork had switched it off; a merge brought it back, and GitHub runs\n"
         "          it.\n"
-        "    then: invoke branch.start --name remove-ghcr-deploy && git -C . rm -- "
-        ".github/workflows/ghcr_deploy.yml && git -C . commit -m 'ci: switch ghcr_deploy.yml off "
+        "    then: invoke branch.start --name remove-ghcr-deploy && git rm -- "
+        ".github/workflows/ghcr_deploy.yml && git commit -m 'ci: switch ghcr_deploy.yml off "
         "again' && invoke branch.pr\n"
         "look    gh: No pull request is opened.\n"
         "    gh, GitHub's command line program, is not installed.\n"
@@ -191,7 +191,7 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
         "  losses, docker, program.\n"
         "not checked: conflicts, ancestry, drift, prisma (the remote `upstream` is\n"
         "             missing).\n"
-        "    then: `invoke setup`, or: git -C . remote add upstream "
+        "    then: `invoke setup`, or: git remote add upstream "
         "https://github.com/BerriAI/litellm.git\n"
         "not checked: detection, workflow, sync-pr, slack, squash-merge, protection\n"
         "             (--offline).\n"
@@ -217,7 +217,7 @@ def test_a_check_that_was_asked_for_and_cannot_run_is_not_a_success(world: World
     for ref in world.git("for-each-ref --format='%(refname)' refs/remotes/upstream").splitlines():
         world.git("update-ref --no-deref -d", ref)
     done = world.run("doctor --check ancestry")
-    fetch = "git -C . fetch upstream"
+    fetch = "git fetch upstream"
     assert (done.code, done.err.splitlines()[-1]) == (1, f"Next: {fetch}")
     assert done.err.startswith("Refused: nothing was checked: this clone has fetched nothing from ")
     assert done.out.endswith(f"    then: {fetch}\nNothing was checked.\n")
@@ -251,7 +251,7 @@ def test_conflicts_of_a_merge_are_reported(world: World) -> None:
     assert finding["then"] == "invoke resolve-conflicts"
     type_it(world, finding["then"])
     finding = one(world, "conflicts", "look")
-    assert finding["then"] == "git -C . commit"
+    assert finding["then"] == "git commit"
     type_it(world, finding["then"], GIT_EDITOR="true")
     assert found(world, "conflicts") == []
 
@@ -280,7 +280,7 @@ def test_conflicts_of_a_rebase_cherry_pick_or_revert_are_reported(world: World, 
     world.call(["git", what, where])
     assert operation(directory(shell(), world.fork)) == what
     finding = one(world, "conflicts", "broken")
-    assert finding["then"].endswith(f"`git -C . {what} --continue`")
+    assert finding["then"].endswith(f"`git {what} --continue`")
     (world.fork / "x.txt").write_text("d\n")
     world.git("add x.txt")
     finding = one(world, "conflicts", "look")
@@ -343,7 +343,7 @@ def test_a_missing_remote_is_reported_and_fixed(world: World, name: str) -> None
     world.git(f"remote remove {name}")
     finding = next(f for f in found(world, "remotes") if "missing" in f["what"])
     assert (finding["level"], finding["can_be_fixed"]) == ("broken", True)
-    assert finding["then"].startswith(f"git -C . remote add {name} https://github.com/")
+    assert finding["then"].startswith(f"git remote add {name} https://github.com/")
     done = world.run("doctor --check remotes --fix")
     now = ", now fine" if name == "origin" else ""
     assert f"fixed: remotes{now}; before: the remote `{name}` is missing." in done.out
@@ -658,7 +658,7 @@ def test_a_version_of_no_release_here_is_not_lowered(world: World) -> None:
     stated(world, "1.76.5")
     finding = one(world, "version", "look")
     assert finding["what"].startswith("the version is 1.76.5")
-    assert finding["then"].endswith("if it finds nothing to heal: git -C . fetch --tags upstream")
+    assert finding["then"].endswith("if it finds nothing to heal: git fetch --tags upstream")
 
 
 def test_a_version_that_the_fork_bumped_itself_is_reported(world: World) -> None:
@@ -704,7 +704,7 @@ def test_a_reverted_sync_is_reported(world: World) -> None:
     world.git("switch --quiet --detach origin/carto/main")
     world.git("revert --no-edit -m 1 HEAD")
     world.git("push --quiet --no-verify origin HEAD:carto/main")
-    undo = f"git -C . revert --no-edit {world.git('rev-parse HEAD')[:10]}"
+    undo = f"git revert --no-edit {world.git('rev-parse HEAD')[:10]}"
     world.git("switch --quiet -C carto/main origin/carto/main")
     assert undo in one(world, "ancestry", "broken")["then"]
     assert found(world, "version") == []

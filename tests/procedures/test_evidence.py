@@ -171,7 +171,7 @@ def accounted(lost: str) -> str:
 
 def page(merge: str = "merge") -> str:
     """The line that names the page to review a merge by."""
-    return f"report: .git/carto-fork/{merge}/report.html\n"
+    return f"The page to review it by: .git/carto-fork/{merge}/report.html\n"
 
 
 def test_a_merge_is_accounted_for_as_text(prepared: World) -> None:
@@ -504,7 +504,7 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
             f"--repo {WORK} --drop {ROUTER} --reason why --tag v9.9.9",
             1,
             "this clone has no tag v9.9.9.",
-            "git -C . fetch upstream refs/tags/v9.9.9:refs/tags/v9.9.9",
+            "git fetch upstream refs/tags/v9.9.9:refs/tags/v9.9.9",
         ),
     ],
 )
@@ -1163,7 +1163,7 @@ def test_a_dry_choice_changes_nothing_and_does_the_same_when_pasted(paused: Worl
 HEAD = "release         commits  files  conflicts  decided  left  at risk\n"
 NOTHING_NEW = """\
 Nothing to forecast: carto/main has every stable release that this clone knows.
-To fetch v1.77.2-stable, which upstream has: git -C . fetch --tags upstream
+To fetch v1.77.2-stable, which upstream has: git fetch --tags upstream
 """
 
 
@@ -1318,7 +1318,7 @@ def test_a_forecast_without_the_remote_says_how_to_get_it(merged: World) -> None
     merged.git("remote remove upstream")
     done = merged.run("forecast")
     assert (done.code, done.err) == (0, "")
-    line = "To fetch newer ones: invoke setup && git -C . fetch --tags upstream\n"
+    line = "To fetch newer ones: invoke setup && git fetch --tags upstream\n"
     assert done.out.endswith(line)
 
 
@@ -1352,7 +1352,7 @@ def test_a_forecast_says_if_nothing_is_new(merged: World, known: str) -> None:
         (
             "v1.75.2",
             "this clone has no tag v1.75.2.",
-            "git -C . fetch upstream refs/tags/v1.75.2:refs/tags/v1.75.2",
+            "git fetch upstream refs/tags/v1.75.2:refs/tags/v1.75.2",
         ),
         (
             "v1.77.0-nightly",
@@ -1530,7 +1530,7 @@ def test_heal_in_a_shallow_clone_is_refused(squashed: World) -> None:
     (squashed.fork / ".git" / "shallow").write_text(f"{shallow}\n")
     done = squashed.run("fork.heal --check")
     what = "this is a shallow clone, and git needs the whole history to merge."
-    said = message(what, "git -C . fetch --unshallow origin")
+    said = message(what, "git fetch --unshallow origin")
     assert (done.err, done.code, done.out) == (said, 1, "")
 
 
@@ -1659,7 +1659,7 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
         "from upstream's although no fork commit changed it, and the next merge would "
         f"treat that as the fork's decision:\n  {USAGE}"
     )
-    restore = f"git -C . restore --source={parent[:10]} -- PATH"
+    restore = f"git restore --source={parent[:10]} -- PATH"
     for line in (
         "fork.heal",
         "fork.heal --check",
@@ -1827,7 +1827,7 @@ def test_verify_reports_a_sync_that_has_not_landed(prepared: World) -> None:
 # --- drift -----------------------------------------------------------------------------------
 
 NO_UPSTREAM = message(
-    "this clone has fetched nothing from the remote `upstream`.", "git -C . fetch upstream"
+    "this clone has fetched nothing from the remote `upstream`.", "git fetch upstream"
 )
 
 
@@ -1878,7 +1878,7 @@ def test_drift_is_reset_on_a_branch_for_it_alone(drifted: World, where: str) -> 
         (drifted.fork / "README.md").write_text("mine\n")
     before = everything(drifted)
     done = drifted.run("fork.inventory --reset")
-    branch = "git -C . switch -c chore/reset-drift refs/remotes/origin/carto/main"
+    branch = "git switch -c chore/reset-drift refs/remotes/origin/carto/main"
     said = message(
         "litellm is not a clean checkout of a separate branch.",
         f"{branch}, then run `invoke fork.inventory --reset` again.",

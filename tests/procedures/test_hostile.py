@@ -229,7 +229,7 @@ def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template:
         "  no ticket\n"
         f"{AS_BEFORE}"
         "Next: fix what it complains about, or turn hooks off in these tasks: "
-        f"`git -C . config carto-fork.hooks false`, {AGAIN[:-2]} "
+        f"`git config carto-fork.hooks false`, {AGAIN[:-2]} "
         "(the hook ~/litellm/.git/hooks/pre-commit refused).\n"
     )
     assert failed.code == 1

@@ -200,9 +200,9 @@ def test_a_half_moved_production_checkout_is_reported_with_a_fix(
     stopped = world.run(DIRECT)
     assert stopped.code == 1
     assert "an earlier run moved origin's branch and was killed" in stopped.err
-    advice = re.search(r"^Next: .*: git -C (.*)$", stopped.err, re.MULTILINE)
+    advice = re.search(r"^Next: .*: git (.*)$", stopped.err, re.MULTILINE)
     assert advice
-    world.paste(f"git -C {advice[1]}")
+    world.paste(f"git {advice[1]}")
     continue_(world, template, DIRECT)
     assert world.git("status --porcelain") == ""
 

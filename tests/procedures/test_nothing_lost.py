@@ -163,7 +163,7 @@ def test_checks_see_no_file_that_the_branch_lacks_except_what_they_made(world: W
     assert (done.code, done.err) == (0, "")
     kept = f"{work} is kept: it contains files that are not committed: built."
     assert kept in done.out.replace("\n  ", " ")
-    removes = f"if nobody needs what is in it, type git -C . worktree remove --force {work}"
+    removes = f"if nobody needs what is in it, type git worktree remove --force {work}"
     for line in ("status", "next"):
         said = world.run(line).out.replace("\n#", "").replace("`", "")
         assert removes in " ".join(said.split()), line

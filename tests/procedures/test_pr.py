@@ -94,7 +94,7 @@ def test_dry_starts_nothing(world: World) -> None:
     before = world.everything()
     done = world.run("--dry branch.start --name my-fix")
     assert (done.code, done.err) == (0, "")
-    switch = "git -C . switch --no-track -c feature/my-fix refs/remotes/origin/carto/main\n"
+    switch = "git switch --no-track -c feature/my-fix refs/remotes/origin/carto/main\n"
     assert done.out.endswith(switch)
     assert world.everything() == before
 
@@ -133,11 +133,11 @@ def test_feature_is_refused_if_the_branch_exists(world: World) -> None:
     before = world.everything()
     assert world.run("branch.start --name mine").err == message(
         "the branch feature/mine exists already, here.",
-        "git -C . switch feature/mine, or choose another --name.",
+        "git switch feature/mine, or choose another --name.",
     )
     assert world.run("branch.start --name theirs").err == message(
         "the branch feature/theirs exists already, on origin.",
-        "git -C . fetch origin && git -C . switch feature/theirs, or choose another --name.",
+        "git fetch origin && git switch feature/theirs, or choose another --name.",
     )
     assert world.everything() == before
 
@@ -338,7 +338,7 @@ def test_pr_says_how_to_word_commits_that_the_guard_stops(world: World, github: 
     world.git("commit --quiet -m 'Some change'")
     name = world.git("rev-parse --short=10 HEAD")
     stops = "Guard lets only those into carto/main."
-    amend = "git -C . commit --amend --only -m 'fix: Some change'"
+    amend = "git commit --amend --only -m 'fix: Some change'"
     for line in ("branch.pr", "branch.pr --title 'chore: something'"):
         assert world.run(line).err == message(
             f"{name} (Some change) is not a conventional commit; {stops}",
@@ -348,8 +348,8 @@ def test_pr_says_how_to_word_commits_that_the_guard_stops(world: World, github: 
     assert world.call(["gh", "pr", "close", "1", "-R", "CartoDB/litellm"]).code == 0
     stopped = world.run("branch.pr").err
     assert world.paste(amend).code == 0
-    assert "; `git -C . push --force-with-lease origin feature/x`; then run `" in stopped
-    world.paste("git -C . push --force-with-lease origin feature/x")
+    assert "; `git push --force-with-lease origin feature/x`; then run `" in stopped
+    world.paste("git push --force-with-lease origin feature/x")
     assert world.run("branch.pr --title 'feat: notes'").code == 0
     assert world.run("ci.guard").code == 0
 
@@ -364,13 +364,13 @@ def test_pr_names_the_first_of_several_commits_that_the_guard_stops(
     assert stopped == message(
         f"{newest} (Newest), {older} (Older) are not conventional commits; Guard lets only those "
         "into carto/main.",
-        f"`git -C . rebase --interactive {start}`, with `reword` in place of `pick`; then run "
+        f"`git rebase --interactive {start}`, with `reword` in place of `pick`; then run "
         "`invoke branch.pr --title 'fix: all'` again.",
     )
     world.git("reset --quiet --hard HEAD~3")
     world.git("commit --quiet --allow-empty -m Newest -m Text.")
     stopped = world.run("branch.pr").err
-    assert "`git -C . commit --amend --only`, with a subject such as 'fix: Newest'; then" in stopped
+    assert "`git commit --amend --only`, with a subject such as 'fix: Newest'; then" in stopped
 
 
 def test_pr_is_refused_without_commits(world: World, github: GitHub) -> None:

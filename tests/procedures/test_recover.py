@@ -36,8 +36,8 @@ def test_commits_on_a_detached_head_are_kept_on_a_branch(world: World, detached:
     assert (dry.code, dry.err) == (0, "")
     lines = [line for line in dry.out.splitlines() if not line.startswith("#")]
     assert lines == [
-        f"git -C . branch --no-track {branch} {detached} &&",
-        "git -C . switch --no-guess feature/x",
+        f"git branch --no-track {branch} {detached} &&",
+        "git switch --no-guess feature/x",
     ]
     assert world.everything() == before
 
@@ -45,12 +45,12 @@ def test_commits_on_a_detached_head_are_kept_on_a_branch(world: World, detached:
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         "1/2 branch    Keep the commits on a branch of their own.\n"
-        f"    $ git -C . branch --no-track {branch} {detached}\n"
+        f"    $ git branch --no-track {branch} {detached}\n"
         "2/2 back      Go back to a branch; uncommitted changes come along.\n"
-        "    $ git -C . switch --no-guess feature/x\n"
+        "    $ git switch --no-guess feature/x\n"
         f"2 commits kept on {branch}.\n"
         "feature/x is checked out.\n"
-        f"Next: git -C . log HEAD..{branch}\n"
+        f"Next: git log HEAD..{branch}\n"
     )
     assert world.git(f"rev-parse {branch}") == detached
     assert head(world) == "feature/x"
@@ -92,7 +92,7 @@ def test_recover_creates_production_if_it_is_only_on_origin(world: World) -> Non
     world.git("branch --quiet -D carto/main")
     done = world.run("branch.recover")
     assert done.code == 0, done.err
-    assert "    $ git -C . switch --no-guess -c carto/main --track origin/carto/main\n" in done.out
+    assert "    $ git switch --no-guess -c carto/main --track origin/carto/main\n" in done.out
     assert head(world) == "carto/main"
 
 
@@ -109,7 +109,7 @@ def test_recover_avoids_a_branch_checked_out_in_another_work_tree(world: World) 
     assert done.err == message(
         "carto/main is checked out in another work tree, and no other branch was checked out here "
         "before.",
-        "check out a branch yourself: git -C . switch BRANCH",
+        "check out a branch yourself: git switch BRANCH",
     )
 
 
@@ -161,8 +161,7 @@ def test_recover_is_refused_during_a_merge_rebase_or_bisect(
     end = "reset" if what == "bisect" else "--abort"
     assert done.err == message(
         f"a {what} is in progress in litellm.",
-        f"finish it or give it up (`git -C . {what} {end}`), "
-        "then run `invoke branch.recover` again.",
+        f"finish it or give it up (`git {what} {end}`), then run `invoke branch.recover` again.",
     )
     assert world.everything() == before
 

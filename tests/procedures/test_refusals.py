@@ -70,20 +70,20 @@ def everything(world: World) -> dict[str, Any]:
         pytest.param(
             "remote remove upstream",
             "the remote `upstream` is missing.",
-            f"`invoke setup`, or: git -C . remote add upstream {UPSTREAM_URL}",
+            f"`invoke setup`, or: git remote add upstream {UPSTREAM_URL}",
             id="no upstream",
         ),
         pytest.param(
             "remote remove origin",
             "the remote `origin` is missing.",
-            f"`invoke setup`, or: git -C . remote add origin {ORIGIN_URL}",
+            f"`invoke setup`, or: git remote add origin {ORIGIN_URL}",
             id="no origin",
         ),
         pytest.param(
             "remote set-url upstream https://github.com/somebody/litellm.git",
             "the remote `upstream` is https://github.com/somebody/litellm.git, "
             f"not {UPSTREAM_URL}.",
-            f"git -C . remote set-url upstream {UPSTREAM_URL}",
+            f"git remote set-url upstream {UPSTREAM_URL}",
             id="somebody else's upstream",
         ),
         pytest.param(
@@ -102,7 +102,7 @@ def everything(world: World) -> dict[str, Any]:
         pytest.param(
             "config remote.origin.pushurl git@github.com:somebody/litellm.git",
             f"the remote `origin` is git@github.com:somebody/litellm.git, not {ORIGIN_URL}.",
-            f"{NAMED}git -C . remote set-url --push origin {ORIGIN_URL}",
+            f"{NAMED}git remote set-url --push origin {ORIGIN_URL}",
             id="pushes somewhere else",
         ),
         pytest.param(
@@ -114,19 +114,19 @@ def everything(world: World) -> dict[str, Any]:
         pytest.param(
             "remote set-url upstream https://github.com/CartoDB/litellm",
             f"the remote `upstream` is https://github.com/CartoDB/litellm, not {UPSTREAM_URL}.",
-            f"git -C . remote set-url upstream {UPSTREAM_URL}",
+            f"git remote set-url upstream {UPSTREAM_URL}",
             id="upstream is origin",
         ),
         pytest.param(
             "remote set-url upstream ../gone.git",
             "the remote `upstream` cannot be reached.",
-            "check the network and your access: git -C . ls-remote upstream",
+            "check the network and your access: git ls-remote upstream",
             id="upstream unreachable",
         ),
         pytest.param(
             "remote set-url origin ../gone.git",
             "the remote `origin` cannot be reached.",
-            "check the network and your access: git -C . ls-remote origin",
+            "check the network and your access: git ls-remote origin",
             id="origin unreachable",
         ),
     ],
@@ -142,7 +142,7 @@ def test_one_repository_for_both_remotes_is_refused(world: World) -> None:
     world.git("remote set-url origin", str(world.origin))
     world.git("remote set-url upstream", str(world.origin))
     what = "the remotes `origin` and `upstream` are the same repository, ~/origin.git."
-    refused(world, message(what, f"git -C . remote set-url upstream {UPSTREAM_URL}"))
+    refused(world, message(what, f"git remote set-url upstream {UPSTREAM_URL}"))
 
 
 def test_origin_without_a_production_branch_is_refused(world: World) -> None:
@@ -150,7 +150,7 @@ def test_origin_without_a_production_branch_is_refused(world: World) -> None:
     world.git("update-ref -d refs/heads/carto/main", repo=world.origin)
     then = (
         "check `branches.production` in the policy (`invoke fork.config`), "
-        "and the remote: git -C . ls-remote origin"
+        "and the remote: git ls-remote origin"
     )
     refused(world, message("origin has no branch carto/main.", then))
 
@@ -303,7 +303,7 @@ def test_a_local_tag_that_differs_from_upstreams_is_refused(world: World) -> Non
     mine = world.git("rev-parse carto/main")[:10]
     theirs = world.git(f"rev-parse {TAG}^0", repo=world.upstream)[:10]
     what = f"your tag {TAG} is {mine}, upstream's is {theirs}: one of them was moved."
-    then = f"find out which is right; to take upstream's: git -C . tag -d {TAG}"
+    then = f"find out which is right; to take upstream's: git tag -d {TAG}"
     refused(world, message(what, then))
 
 
@@ -366,7 +366,7 @@ def test_direct_is_refused_with_uncommitted_changes(world: World) -> None:
             "commit --allow-empty --message mine",
             " --direct",
             "your carto/main has 1 commit that origin lacks.",
-            "git -C . push origin carto/main",
+            "git push origin carto/main",
             id="ahead of origin",
         ),
         pytest.param(
@@ -391,7 +391,7 @@ def test_diverged_production_branches_are_refused(world: World, options: str) ->
     push_as_colleague(world, {"README.md": "theirs\n"})
     said = message(
         "your carto/main and origin's have diverged (1 and 1 commits of their own).",
-        "git -C . log --oneline --left-right carto/main...origin/carto/main",
+        "git log --oneline --left-right carto/main...origin/carto/main",
         FETCHED,
     )
     refused(world, said, UPGRADE + options)
@@ -400,14 +400,14 @@ def test_diverged_production_branches_are_refused(world: World, options: str) ->
 def test_commit_without_identity_is_refused(world: World) -> None:
     world.git("config --remove-section user")
     what = "git has no name and e-mail address to commit with here."
-    mine = "git -C . config user.email you@example.com"
-    refused(world, message(what, f'git -C . config user.name "Your Name" && {mine}'))
+    mine = "git config user.email you@example.com"
+    refused(world, message(what, f'git config user.name "Your Name" && {mine}'))
 
 
 def test_a_shallow_clone_is_refused(world: World) -> None:
     (world.fork / ".git" / "shallow").write_text(world.git("rev-parse HEAD") + "\n")
     what = "this is a shallow clone, and git needs the whole history to merge."
-    refused(world, message(what, "git -C . fetch --unshallow origin"))
+    refused(world, message(what, "git fetch --unshallow origin"))
 
 
 def test_a_foreign_directory_in_place_of_the_work_tree_is_refused(world: World) -> None:
@@ -454,7 +454,7 @@ def test_a_sync_branch_that_is_behind_origin_is_refused(world: World) -> None:
     world.git(f"branch {SYNC}")
     theirs = push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
     what = f"{SYNC} on origin has 1 commit that yours lacks."
-    take = f"git -C . fetch origin {SYNC}:{SYNC}"
+    take = f"git fetch origin {SYNC}:{SYNC}"
     refused(world, message(what, f"{take}, {AGAIN}", FETCHED))
     world.call(take.split())
     done = world.run(f"{UPGRADE} --no-push --no-tests")
@@ -467,7 +467,7 @@ def test_a_sync_branch_that_diverged_from_origin_is_refused(world: World) -> Non
     world.git(f"branch {SYNC} {mine}")
     push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
     what = f"{SYNC} on origin has 1 commit that yours lacks."
-    both = f"git -C . log --oneline --left-right {SYNC}...origin/{SYNC}"
+    both = f"git log --oneline --left-right {SYNC}...origin/{SYNC}"
     yours = f"to discard yours, run `invoke {UPGRADE}` with --abort, then without it."
     refused(world, message(what, f"{both}; {yours}", FETCHED))
 
@@ -560,7 +560,7 @@ def test_an_invalid_policy_is_refused(world: World, text: str, problem: str) -> 
     commit = push_as_colleague(world, {"carto_fork.toml": text})[:10]
     source = f"carto_fork.toml at {commit}"
     then = (
-        "`git -C . switch --no-track -c feature/policy origin/carto/main`, correct carto_fork.toml "
+        "`git switch --no-track -c feature/policy origin/carto/main`, correct carto_fork.toml "
         "there, commit it, then `invoke branch.pr`; `invoke fork.config` prints what is valid."
     )
     refused(world, message(f"{source}: {problem}", then, FETCHED))

@@ -289,12 +289,12 @@ def test_next_leads_to_an_end(
         ("an upgrade that landed squashed, without GitHub", "invoke fork.heal"),
         (
             "an upgrade that was published before a commit, without GitHub",
-            f"git -C . worktree add ../litellm.upstream-sync-{TAG} upstream-sync/{TAG} && "
+            f"git worktree add ../litellm.upstream-sync-{TAG} upstream-sync/{TAG} && "
             f"git -C ../litellm.upstream-sync-{TAG} merge --no-edit origin/carto/main",
         ),
         (
             "a policy that landed, behind, with its draft, without GitHub",
-            "rm -f carto_fork.toml && git -C . merge --ff-only origin/carto/main",
+            "rm -f carto_fork.toml && git merge --ff-only origin/carto/main",
         ),
     ],
 )

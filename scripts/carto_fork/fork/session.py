@@ -172,15 +172,15 @@ _DAMAGE = (
     (r"bad config line \d+ in file (\S+)", "correct that line of {file}"),
     (
         r"(?:object file |\(stored in )(\S+/objects/\S+?)\)? is (?:empty|corrupt)",
-        "rm -f {file} && git -C {at} fetch --all --refetch",
+        "rm -f {file} && {at} fetch --all --refetch",
     ),
     (
         r"(?:missing|bad|unable to read|could not read) .*\b[0-9a-f]{40}()",
-        "git -C {at} fetch --all --refetch",
+        "{at} fetch --all --refetch",
     ),
     (
         r"index file (?:corrupt|smaller)|bad signature 0x|bad index|unknown index entry()",
-        "stage your changes again afterwards: rm {index} && git -C {at} reset --quiet",
+        "stage your changes again afterwards: rm {index} && {at} reset --quiet",
     ),
 )
 
@@ -266,9 +266,9 @@ class Session(Runner):
                 git_dir, index = (self.path / name for name in where)
                 file = (self.path / (found[1] or git_dir)).resolve()
                 if file.is_relative_to(git_dir.resolve()):
-                    places = {"at": self.path, "git": git_dir, "index": index, "file": file}
+                    places = {"git": git_dir, "index": index, "file": file}
                     shown = {name: quote(str(git.nearest(p))) for name, p in places.items()}
-                    return advice.format_map(shown)
+                    return advice.format(at=git.at(git.nearest(self.path)), **shown)
         return ""
 
     @property

@@ -86,7 +86,7 @@ def patch_command(work: Path, path: str, before: str | None, after: str) -> str:
     lines = difflib.unified_diff(lines_of(before or ""), lines_of(after), old, new)
     ended = (x if x.endswith("\n") else f"{x}\n\\ No newline at end of file\n" for x in lines)
     # No line of a patch can end it: each begins with one of ` +-@\`, and names are quoted.
-    command = f"git -C {shlex.quote(str(work))} apply --whitespace=nowarn <<'END_OF_PATCH'"
+    command = f"{git.at(work)} apply --whitespace=nowarn <<'END_OF_PATCH'"
     return f"{command}\n{''.join(ended)}END_OF_PATCH"
 
 

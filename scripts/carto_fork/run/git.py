@@ -13,7 +13,7 @@ from typing import IO
 from packaging.version import Version
 
 from .errors import Failed, Refused, cure_of_git
-from .shell import Answer, Shell, Value, fill
+from .shell import Answer, Shell, Value, command_line, fill
 
 OLDEST = Version("2.38")
 NULL = "0" * 40
@@ -111,8 +111,9 @@ def open_repository(sh: Shell, path: Path) -> Repository:
 
 
 def at(path: Path) -> str:
-    """``git -C`` and a path: the beginning of a command line to paste."""
-    return f"git -C {quote(str(path))}"
+    """``git -C`` and a path, or ``git`` in the current directory: the beginning of a command line
+    to paste."""
+    return command_line(["git", "-C", str(path)])
 
 
 def nearest(path: Path, start: Path = Path()) -> Path:

@@ -476,7 +476,8 @@ def command_line(
 
     join: `text.joined` for one line without control characters, as messages show it.
     """
-    line = scrub(join(_program(words)))
+    here = list(words[:3]) == ["git", "-C", "."]  # as people type it who are there
+    line = scrub(join(["git", *words[3:]] if here else _program(words)))
     return f"(cd {quote(str(within))} && {line})" if within else line
 
 

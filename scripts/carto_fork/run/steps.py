@@ -473,4 +473,4 @@ def _sentence(template: str, plan: Plan) -> str:
     """A sentence with the plan's values."""
     for name, value in plan.values.items():
         template = template.replace(f"{{{name}}}", value)
-    return template
+    return template.replace("git -C . ", "git ")
