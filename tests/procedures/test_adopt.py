@@ -78,10 +78,10 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "  CARTO_CLAUDE.md                            not from fork.adopt\n"
         "  docs/CARTO_RELEASE_PROCESS.md              not from fork.adopt\n"
         "`fork.adopt` keeps the fork's own files; --replace PATH overwrites such a file.\n"
-        "1/5 branch    Create the branch from production, or from origin's branch of that name.\n"
-        f"    $ git -C . branch --no-track {name} {commit}\n"
+        "1/5 branch    Create the branch from production, or take the one on origin.\n"
+        f"    $ git branch --no-track {name} {commit}\n"
         "2/5 worktree  Check it out in a separate work tree; yours is not touched.\n"
-        "    $ git -C . -c core.sparseCheckout=false worktree add --force --force "
+        "    $ git -c core.sparseCheckout=false worktree add --force --force "
         f"{place} {name}\n"
         "3/5 write     Write the fork's files and commit them.\n"
         f"    $ invoke step.write-adopted --repo {work} --requirement={PROGRAM}\n"
@@ -91,9 +91,9 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         f"--force-with-lease=refs/heads/{name}: origin "
         f"refs/heads/{name}:refs/heads/{name}\n"
         "5/5 tidy      Remove the work tree, unless it holds untracked files.\n"
-        f"    $ git -C . -c status.showUntrackedFiles=normal worktree remove {place}\n"
+        f"    $ git -c status.showUntrackedFiles=normal worktree remove {place}\n"
         "hook      Let git run `ci.guard` before it pushes.\n"
-        "    $ git -C . config carto-fork.guard 'invoke ci.guard --pre-push'\n"
+        "    $ git config carto-fork.guard 'invoke ci.guard --pre-push'\n"
         "    $ mkdir -p .git/hooks\n"
         f"    $ install -m 755 {source} .git/hooks/pre-push\n"
         "3 workflows in the fork are not this program's, so it does not run in them:\n"
@@ -185,7 +185,7 @@ def test_adopt_with_no_push_pushes_nothing(world: World) -> None:
     before = world.refs(world.origin)
     done = world.run(f"{ADOPT} --no-push")
     assert done.code == 0, done.err
-    assert f"Next: git -C . push origin {branch(done)}\n" in done.out
+    assert f"Next: git push origin {branch(done)}\n" in done.out
     assert world.refs(world.origin) == before
     assert branch(done) in world.git("branch --list adopt/*")
 
@@ -277,7 +277,7 @@ def test_outdated_files_are_updated_and_edited_files_are_kept(world: World) -> N
     # What landed is not in the clone yet.
     moved = "origin's carto/main has moved since this clone fetched."
     finding, *_ = json.loads(world.run("doctor --json --check remotes").out)["findings"]
-    assert (finding["what"], finding["then"]) == (moved, "git -C . fetch origin")
+    assert (finding["what"], finding["then"]) == (moved, "git fetch origin")
     done = world.run("fork.adopt --check")
     assert done.code == 0 and " fetch " in done.out
     assert moved not in world.run("doctor --json --check remotes").out

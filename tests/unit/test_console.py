@@ -118,13 +118,39 @@ def test_steps_commands_and_facts_are_aligned() -> None:
         ("command", ("git merge refs/tags/v1",)),
         ("facts", ([("a", "1"), ("long name", "2"), ("empty", "")],)),
     ) == (
-        "3/12 merge     Merge the tag.\n"
-        "4/12 production Long name.\n"
+        " 3/12 merge     Merge the tag.\n"
+        " 4/12 production Long name.\n"
         "    $ git merge refs/tags/v1\n"
         "  a          1\n"
         "  long name  2\n"
         "  empty\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("advice", "lines"),
+    [
+        ("git commit", ["then: git commit"]),
+        (
+            "git -C ../litellm fetch --tags upstream",
+            ["then:", "        git -C ../litellm fetch --tags upstream"],
+        ),
+        (
+            "find out which is right, or git -C ../litellm tag -d v1.76.5",
+            ["then: find out which is right, or", "        git -C ../litellm tag -d v1.76.5"],
+        ),
+    ],
+)
+def test_a_command_of_an_advice_stays_whole(
+    advice: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = _Terminal()
+    Console(stream).advice("then: ", advice)
+    assert stream.getvalue().splitlines() == lines
+    assert shown(("advice", ("then: ", advice))) == f"then: {advice}\n"
 
 
 def test_text_is_wrapped_at_the_terminal_width(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +178,7 @@ def test_on_a_terminal_a_step_turns_into_its_result(
     written = step(_Terminal(), stop=stop)
     assert "Merge the tag.  0 s" in written  # as long as it was at work
     assert lasting(written) == [
-        f"{mark} 3/12 merge     1 of 1 conflict decided.",
+        f"{mark}  3/12 merge     1 of 1 conflict decided.",
         "    $ git merge refs/tags/v1",
         "    content  a.py",
         "  left: b.py",
@@ -164,7 +190,7 @@ def test_a_step_that_prints_itself_is_not_drawn_over(monkeypatch: pytest.MonkeyP
     written = step(_Terminal(), prints=True)
     assert "\x1b[2K" not in written
     head, *_, end = lasting(written)
-    assert head == "3/12 merge     Merge the tag." and end == "✓ 3/12 merge     passed"
+    assert head == ">  3/12 merge     Merge the tag." and end == "✓  3/12 merge     passed"
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, lambda: _Terminal()])
@@ -173,7 +199,7 @@ def test_without_colours_and_cursor_a_step_is_plain_lines(
 ) -> None:
     monkeypatch.setenv("TERM", "dumb")
     assert step(stream()).splitlines() == [
-        "3/12 merge     Merge the tag.",
+        " 3/12 merge     Merge the tag.",
         "    $ git merge refs/tags/v1",
         "  content  a.py",
         "1 of 1 conflict decided.",
@@ -184,7 +210,7 @@ def test_without_colours_and_cursor_a_step_is_plain_lines(
 def test_in_a_job_a_step_is_folded_but_for_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     assert step(io.StringIO()).splitlines() == [
-        "::group::3/12 merge     Merge the tag.",
+        "::group:: 3/12 merge     Merge the tag.",
         "    $ git merge refs/tags/v1",
         "  content  a.py",
         "::endgroup::",
@@ -222,7 +248,7 @@ def test_a_head_line_is_wrapped_beside_its_name(monkeypatch: pytest.MonkeyPatch)
     stream = _Terminal()
     with Console(stream).step(1, 14, "branch", "Create the branch from production, or not."):
         pass
-    lines = ["✓ 1/14 branch    Create the branch from", " " * 17 + "production, or not."]
+    lines = ["✓  1/14 branch    Create the branch from", " " * 18 + "production, or not."]
     assert lasting(stream.getvalue()) == lines
 
 

@@ -418,7 +418,7 @@ def show(
     )
     if verification.passed and any(looks.values()):
         them = " and ".join(counted(number, kind) for kind, number in looks.items() if number)
-        named = dict.fromkeys(f"{finding.check} {finding.path}".strip() for finding in doubts)
+        named = dict.fromkeys(finding.check for finding in doubts)
         them += f" ({listed([*named])})" if later and named else ""
         when = "" if landed else ", now or in the review"
         console.result(f"Nothing is lost; {them} in {what} to look at{when}.", "yellow")

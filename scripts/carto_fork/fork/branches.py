@@ -142,7 +142,7 @@ def caught_up(s: Session, fork: Fork) -> Fork:
 
 BRANCH = Step(
     "branch",
-    "Create the branch from production, or from origin's branch of that name.",
+    "Create the branch from production, or take the one on origin.",
     run=("git -C {repo} branch --no-track {sync} {start}",),
     done=("git -C {repo} show-ref --verify --quiet refs/heads/{sync}",),
 )

@@ -18,7 +18,7 @@ from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Stop, Usage
 from ..run.steps import Condition, Plan, Step
-from ..run.text import counted, may_wrap, printable
+from ..run.text import counted, printable
 from . import checks_clone, checks_github, checks_merges
 from .checks import Check, Diagnosis, Inapplicable, Level, Patient, Unchecked
 
@@ -216,10 +216,8 @@ def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> 
             if finding.level is not Level.NOTE:
                 console.annotate(name, finding.what, sure=finding.level is Level.BROKEN)
             console.say(finding.cause, head="    why:  ")
-            if finding.then and may_wrap(finding.then):
-                console.say(finding.then, "cyan", head="    then: ")
-            elif finding.then:
-                console.row("    then: ", finding.then, "cyan")
+            if finding.then:
+                console.advice("    then: ", finding.then, "cyan")
     if report.healthy:
         number = counted(len(report.healthy), "check")
         fine = f"{number} {'is' if len(report.healthy) == 1 else 'are'} fine"
@@ -232,7 +230,7 @@ def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> 
         what, _, then = why.partition("\n")
         console.say(f"{', '.join(those)} ({what}).", "dim", head="not checked: ")
         if then:
-            console.row("    then: ", then, "cyan")
+            console.advice("    then: ", then, "cyan")
     count = Counter(finding.level for _, finding in report.findings)
     broken, look = count[Level.BROKEN], count[Level.LOOK]
     if broken or look:

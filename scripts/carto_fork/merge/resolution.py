@@ -216,7 +216,9 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
     todo: whether to print how somebody resolves that in the work tree.
     """
     decided = [decision for decision in resolution.decisions if not decision.left]
-    for rule, why in dict.fromkeys((decision.rule, decision.why) for decision in decided):
+    rules = list(dict.fromkeys(decision.rule for decision in decided))
+    reasons = dict.fromkeys((decision.rule, decision.why) for decision in decided)
+    for rule, why in sorted(reasons, key=lambda reason: rules.index(reason[0])):
         console.say(f"{rule}: {why}")
         alike = (d for d in decided if (d.rule, d.why) == (rule, why))
         for kind, won, path in _rows(alike):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from .errors import Paused
-from .text import duration, harmless, in_actions, printable, wrapped
+from .text import duration, harmless, in_actions, may_wrap, printable, quoted, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
@@ -116,6 +116,14 @@ class Console:
         else:
             self._print(line, style)
 
+    def advice(self, head: str, text: str, style: str = "") -> None:
+        """Print what to do next, in words and commands; a long command is on a line of its own."""
+        said = quoted(text) if self._terminal else text
+        if len(head) + len(text) > self._width and may_wrap(said):
+            self.say(said, style, head=head)
+        else:
+            self.row(head, text, style)
+
     def _print(self, line: str, style: str) -> None:
         if self._terminal:
             self._rich.print(line, style=style or None, soft_wrap=True)
@@ -159,7 +167,7 @@ class Console:
             finally:
                 self._unfold()
         elif prints:
-            self._headed(head, what, "bold")
+            self._headed(f"> {head}", what, "bold")
             begun = time.monotonic()
             yield
             self.row("✓ ", f"{head} passed{_seconds(begun)}", "green")
@@ -286,7 +294,7 @@ class Console:
 
 
 def _head(number: int, of: int, name: str) -> str:
-    return f"{f'{number}/{of} ' if of else ''}{name:<9}"
+    return f"{f'{number:>{len(str(of))}}/{of} ' if of else ''}{name:<9}"
 
 
 def _escaped(text: str, more: str = "") -> str:
