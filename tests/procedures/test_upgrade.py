@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+from itertools import groupby
 
 import pytest
 
@@ -23,8 +25,13 @@ def test_an_upgrade_whose_conflicts_the_rules_decide_is_published(world: World) 
     assert done.code == 0, done.err
     assert done.err == ""
     assert "21 of 21 conflicts decided, 0 left." in done.out
-    named = "Nothing is lost; 1 finding (lock file poetry.lock) in the merge of v1.76.5 to look at"
+    named = "Nothing is lost; 1 finding (lock file) in the merge of v1.76.5 to look at"
     assert named in " ".join(done.out.split())
+    assert done.out.count("poetry.lock lacks") == 1
+    rules = [
+        rule for rule, _ in groupby(re.findall("^ {0,2}([a-z][a-zA-Z ]+): [A-Z]", done.out, re.M))
+    ]
+    assert rules.count("dropped on purpose") == 1  # one below the other, each with its reason
     assert world.checkout() == before
     sync = "refs/heads/upstream-sync/v1.76.5"
     head = world.refs(world.origin)[sync]
@@ -35,8 +42,10 @@ def test_an_upgrade_whose_conflicts_the_rules_decide_is_published(world: World) 
     ).split()
     assert merge == [production, world.git("rev-parse v1.76.5^0", repo=world.upstream)]
     assert not world.work("v1.76.5").exists()
+    page = (world.fork / ".git/carto-fork/v1.76.5/report.html").read_text()
+    assert "passed</span> install" in html.unescape(page) and "must not land yet" not in page
     # What is to look at can be changed there.
-    [add] = re.findall("^    (git .* worktree add .*)$", done.out, re.MULTILINE)
+    [add] = re.findall("^    (git .*worktree add .*)$", done.out, re.MULTILINE)
     assert world.paste(add).code == 0
     (world.work("v1.76.5") / "NOTE.md").write_text("ours\n")
     world.git("add NOTE.md", repo=world.work("v1.76.5"))

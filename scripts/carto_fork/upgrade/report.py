@@ -289,4 +289,4 @@ def _write(s: Session, place: Path, page: str) -> None:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     files.replace_text(place, page)
-    s.console.row("report: ", str(git.nearest(place)))
+    s.console.row("The page to review it by: ", str(git.nearest(place)))

@@ -62,14 +62,15 @@ def _verified(step: Step) -> Step:
     return replace(step, run=tuple(x.replace(source, f" {_VERIFIED}") for x in step.run))
 
 
-def _check(
-    name: str, why: str, where: str = "{repo}", records: str = "refs/carto-fork/passed/{tag}"
-) -> Step:
+def _check(name: str, why: str, *, in_tree: bool = False) -> Step:
     """A step that runs commands of the policy, and records the commit that passed them.
 
-    where: the work tree that the record belongs to. records: the prefix of the ref for it.
+    in_tree: whether what it does is in the work tree; a new one needs it again, so a second record
+        goes with the tree.
     """
-    passed = f"{records}/{name}"
+    passed = f"refs/carto-fork/passed/{{tag}}/{name}"
+    records = {passed: "{repo}"} | ({f"refs/worktree/passed/{name}": "{work}"} if in_tree else {})
+    last, where = [*records.items()][-1]
     return Step(
         name,
         why,
@@ -80,11 +81,11 @@ def _check(
             # The commit that passed is the one to push: nothing may have changed it meanwhile.
             "git -C {work} --no-pager diff --stat --exit-code HEAD --",
             f"git -C {{work}} --no-pager diff --stat --exit-code {_VERIFIED} HEAD --",
-            f"git -C {where} update-ref {passed} refs/heads/{{sync}}",
+            *(f"git -C {at} update-ref {ref} refs/heads/{{sync}}" for ref, at in records.items()),
         ),
         done=(
-            f"git -C {where} show-ref --verify --quiet {passed}",
-            f"git -C {where} diff --quiet {passed} refs/heads/{{sync}} --",
+            f"git -C {where} show-ref --verify --quiet {last}",
+            f"git -C {where} diff --quiet {last} refs/heads/{{sync}} --",
         ),
         stuck="fix it in {work}, commit, then run the same command again"
         " (--no-tests skips this step).",
@@ -126,8 +127,8 @@ _REQUEST = Step(
 )
 
 _SAVED = Step(
-    "saved",
-    "Take what --abort saved off the branch.",
+    "aside",
+    "Take the changes that --abort saved off the branch, for now.",
     when=SAVED,
     run=(
         f"git -C {{repo}} update-ref {begun.ref_of('{tag}')} {{saved}}",
@@ -142,7 +143,7 @@ MERGE = (
     HEAL_STEP,
     Step(
         "merge",
-        "Merge the tag; the next step resolves the conflicts.",
+        "Merge the tag; its conflicts come next.",
         run=(
             "git -C {work} -c rerere.enabled=false -c merge.conflictStyle=diff3"
             " merge -s ort --no-ff --no-commit -m {message} {commit}",
@@ -157,8 +158,8 @@ MERGE = (
         undo=("git -C {repo} worktree remove --force --force {place}",),
     ),
     Step(
-        "restore",
-        "Bring back what --abort saved, uncommitted.",
+        "reapply",
+        "Put the changes that --abort saved back, uncommitted.",
         when=RESTORES,
         run=("invoke resolve-conflicts --repo {work}",),
         call=Work.restore,
@@ -206,8 +207,7 @@ CONCLUDE = (
         ),
     ),
     _VERIFY,
-    # The installation is in the work tree; its record goes with the tree.
-    _check("install", "Install what the merged tree needs.", "{work}", "refs/worktree/passed"),
+    _check("install", "Install what the merged tree needs.", in_tree=True),
     _check("test", "Run the tests on the merged tree."),
     _check("lint", "Check the style of the merged tree."),
     _verified(branches.PUSH),
@@ -318,7 +318,7 @@ ABORT = (
         "Forget which checks have passed.",
         run=tuple(
             f"git -C {{repo}} update-ref -d refs/carto-fork/passed/{{tag}}/{check}"
-            for check in ("verify", "test", "lint")
+            for check in ("verify", "install", "test", "lint")
         ),
     ),
 )

@@ -429,19 +429,8 @@ class Sync:
         return [check for check in checks if self._passed(check) == self.head]
 
     def _passed(self, check: str) -> str:
-        """The commit that has passed a check; "" for none.
-
-        The installation is in the upgrade's work tree, and so is its record.
-        """
-        if check != "install":
-            refs = self._fork.refs.commits
-            return refs.get(f"refs/carto-fork/passed/{self.tag.name}/{check}", "")
-        trees = git.worktrees(self._sh, self._repo)
-        tree = next((t for t in trees if t.branch == f"refs/heads/{self.branch}"), None)
-        if tree is None or tree.missing:
-            return ""
-        question = "git -C {work} rev-parse --quiet --verify refs/worktree/passed/install"
-        return self._sh.ask(question, work=tree.path).line
+        """The commit that has passed a check; "" for none."""
+        return self._fork.refs.commits.get(f"refs/carto-fork/passed/{self.tag.name}/{check}", "")
 
     @cached_property
     def _base(self) -> str:
