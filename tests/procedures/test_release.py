@@ -495,6 +495,18 @@ def test_release_is_refused_with_an_invalid_policy(world: World, github: GitHub)
     assert "carto_fork.toml at" in refused(world, github)
 
 
+def test_release_is_refused_if_no_task_would_know_its_name(world: World, github: GitHub) -> None:
+    text = (Path(__file__).parents[2] / "scripts/carto_fork/fork/fork.toml").read_text()
+    odd = text.replace('tag = "carto-v{upstream}', 'tag = "carto-{upstream}')
+    assert odd != text
+    push_as_colleague(world, {"carto_fork.toml": odd})
+    what = "`releases.tag` makes the name carto-1.76.5-0.1.0, which is not what a class of"
+    assert what in refused(world, github)
+    world.git("fetch --quiet origin")
+    done = world.run("doctor --offline --check policy")
+    assert done.code == 4 and "`releases.tag` makes the name carto-" in " ".join(done.out.split())
+
+
 def test_release_is_refused_if_the_policy_names_no_releases(world: World, github: GitHub) -> None:
     text = (Path(__file__).parents[2] / "scripts/carto_fork/fork/fork.toml").read_text()
     push_as_colleague(world, {"carto_fork.toml": text.split("[releases]")[0]})

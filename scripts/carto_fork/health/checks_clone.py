@@ -11,7 +11,6 @@ from shlex import quote
 
 from ..fork import branches, detection, records, recovery, releases, setup, tags, version_files
 from ..fork.fork import wrong_urls
-from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.setup import There
 from ..fork.tags import TagUse
 from ..merge import conflicts
@@ -22,7 +21,7 @@ from ..run.shell import Shell
 from ..run.steps import Step
 from ..run.text import counted, listed, printable
 from ..upgrade import begun
-from . import status
+from . import checks_policy, status
 from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
 RETAG = Step(
@@ -490,50 +489,6 @@ def _hook(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.LOOK, what, cause, f"chmod +x {quote(str(git.nearest(hook.path)))}")
 
 
-def _policy_here(patient: Patient) -> Iterator[Diagnosis]:
-    """The policy in the checkout, if that would bring another one to production."""
-    work = patient.work
-    text = patient.fork.policy_here(patient.sh) if work else ""
-    if not work or not text:
-        return
-    shown = quote(str(git.nearest(work / POLICY_FILE)))
-    cause = f"It is not in force: that is {patient.production}'s."
-    try:
-        load_policy(text, shown)
-    except Refused as no:
-        cause += " With it, a pull request cannot pass Guard."
-        yield Diagnosis(Level.BROKEN, no.what, cause, f"correct {shown}")
-        return
-    if patient.notes:
-        yield Diagnosis(Level.NOTE, f"{shown} is valid.", cause, "")
-
-
-def _policy(patient: Patient) -> Iterator[Diagnosis]:
-    yield from _policy_here(patient)
-    if problem := patient.fork.problem:
-        cause = "Until that is fixed, tasks refuse to run, and doctor checks by the default policy."
-        yield Diagnosis(Level.BROKEN, problem.what, cause, problem.then)
-        return
-    if patient.notes:
-        commit, loaded = patient.fork.production_commit[:10], patient.fork.loaded
-        at = f" ({commit})" if commit and not loaded.is_default else ""
-        cause = f"`{patient.command('fork.config')}` prints it."
-        yield Diagnosis(Level.NOTE, f"the policy in force is {loaded.source}{at}.", cause, "")
-    origin, ref = patient.fork.policy.remotes.origin, f"refs/heads/{patient.production}"
-    if patient.fork.has_production or patient.offline or not patient.fork.url(origin):
-        return
-    heads = git.remote_refs(patient.sh, patient.repo, origin.name, ["refs/heads/*"], git.PATIENCE)
-    if heads and ref not in heads.objects:
-        what = f"{origin.name} has no {patient.production}, which the policy calls production."
-        cause = "Tasks can neither merge releases into it nor release it."
-        then = "push that branch, or correct `branches.production`: "
-        then += patient.command("fork.config")
-        if patient.fork.loaded.is_default:
-            cause = "This fork has no policy yet, and the default one is for another fork."
-            then, _ = setup.first_policy(patient.fork, patient.command)
-        yield Diagnosis(Level.BROKEN, what, cause, then)
-
-
 CHECKS = (
     Check("conflicts", "A merge is not finished, or somebody committed conflicts.", _conflicts),
     Check("head", "`git status` says: HEAD detached.", _head),
@@ -542,7 +497,7 @@ CHECKS = (
     Check("git", "Git does not know an option.", _git),
     Check("leftovers", "Git says that something is locked, or checked out elsewhere.", _leftovers),
     Check("hook", "Nothing checks what is pushed.", _hook),
-    Check("policy", "Tasks refuse because of the policy.", _policy),
+    Check("policy", "Tasks refuse because of the policy.", checks_policy.check),
     Check("detection", "No new release is detected.", _detection),
     Check("tags", "A tag is not what it was.", _tags),
     Check("version", "The version does not match the release.", _version),
