@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from shlex import quote
 
 from carto_fork.audit import review
 from carto_fork.ci import notify
@@ -61,6 +62,8 @@ def run(s: Session, path: Path) -> None:
             values = fork.values() | {"number": str(pull.number), "repo": repo}
             s.run(LAND, Plan(values, frozenset()), None)
         if not pulls:
+            s.console.say(f"{fork.policy.branches.production} there has {TAG} already. Start over:")
+            s.console.next(f"rm -rf {quote(str(git.nearest(path)))} && {s.again}")
             return
         review.verify_merge(s, "", {}, TAG, report.write_checked)
         release.make_release(s, "auto", dispatch=False)
@@ -73,7 +76,9 @@ def _slack(console: Console) -> Iterator[None]:
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
-            console.row("Slack: ", json.loads(self.rfile.read(length))["text"], "magenta")
+            lines = json.loads(self.rfile.read(length))["text"].split("\n")
+            for number, line in enumerate(lines):
+                console.row("       " if number else "Slack: ", line, "magenta")
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"ok")

@@ -16,7 +16,7 @@ from carto_fork.health import guide
 from carto_fork.tasks import namespace
 from carto_standin.github import GitHub
 from workflow import ADOPT
-from world import INVOKE, ROOT, Done, World, commit_in, resolved_by_hand
+from world import INVOKE, ROOT, Done, World, commit_in, push_as_colleague, resolved_by_hand
 
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"
 SYNC = f"upstream-sync/{TAG}"
@@ -94,7 +94,7 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
     assert follow(world).code == 0
     assert world.call(merge.split()).code == 0
     assert following(world) == (
-        "git -C . fetch origin",
+        "git fetch origin",
         "origin's carto/main has moved since this clone fetched.",
     )
     assert follow(world).code == 0
@@ -103,9 +103,9 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
         f"carto/main contains {STABLE}, and the newest release is v1.75.2-carto.1.2.0.",
     )
     assert follow(world).code == 0
-    assert following(world)[0] == "git -C . merge --ff-only origin/carto/main"
+    assert following(world)[0] == "git merge --ff-only origin/carto/main"
     assert follow(world).code == 0
-    remove = f"git -C . push origin --delete upstream-sync/{STABLE}"
+    remove = f"git push origin --delete upstream-sync/{STABLE}"
     assert following(world) == (
         "",
         f"Nothing to do: carto/main contains {STABLE}. What has landed is still on origin as "
@@ -191,7 +191,7 @@ def test_next_leads_a_feature_branch_to_its_merge(world: World, github: GitHub) 
     assert follow(world).code == 0
     assert following(world) == view
     assert world.call(f"gh pr merge 1 {FORK} --merge".split()).code == 0
-    assert following(world)[0] == "git -C . fetch origin"
+    assert following(world)[0] == "git fetch origin"
     assert follow(world).code == 0
     assert following(world)[1] == "Upstream has a newer stable release."
 
@@ -219,7 +219,7 @@ def test_next_suggests_releasing_updating_and_recovering_commits(
     )
     assert follow(world).code == 0
     assert following(world) == (
-        "git -C . merge --ff-only origin/carto/main",
+        "git merge --ff-only origin/carto/main",
         "Your carto/main is 1 commit behind origin's.",
     )
     assert follow(world).code == 0
@@ -255,7 +255,7 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
     world.git(f"branch --quiet -D {SYNC}")
     why = f"carto/main states the version of {TAG} but lacks its commits."
     assert following(world) == (
-        "git -C . fetch upstream",
+        "git fetch upstream",
         f"{why} To heal that, this clone needs upstream's branch.",
     )
     assert follow(world).code == 0
@@ -271,7 +271,7 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
     assert follow(world).code == 0
     assert following(world)[0] == f"gh pr view 2 {FORK}"
     assert world.call(f"gh pr merge 2 {FORK} --merge".split()).code == 0
-    assert following(world)[0] == "git -C . fetch origin"
+    assert following(world)[0] == "git fetch origin"
     assert follow(world).code == 0
     assert following(world)[0] == "invoke release"
     # A newer upgrade does not say that it replaces what has landed; nor is its branch forgotten.
@@ -378,20 +378,20 @@ STATES = {
     "merged, not committed": (
         "git switch --quiet -c fix HEAD~1 && git commit --quiet --allow-empty -m work &&"
         " git merge --quiet --no-commit carto/main",
-        "git -C . commit",
+        "git commit",
         "A merge is in progress here, and no conflict is left.",
     ),
     "rebasing": (
         "git switch --quiet -c fix HEAD~1 && echo a > README.md && git commit --quiet -am fix &&"
         " git switch --quiet -c other HEAD~1 && echo b > README.md && git commit --quiet -am b &&"
         " ! git rebase --quiet fix",
-        "git -C . status",
+        "git status",
         "A rebase of other is in progress here, with 1 conflict: resolve, `git add`, "
         "then --continue.",
     ),
     "offline": (
         "git config remote.upstream.uploadpack false",
-        "git -C . ls-remote upstream",
+        "git ls-remote upstream",
         "upstream cannot be reached: check the network and your access.",
     ),
 }
@@ -461,7 +461,7 @@ def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
     )
     assert world.call(f"gh pr merge 1 {FORK} --squash --delete-branch".split()).code == 0
     assert following(world) == (
-        "git -C . fetch origin",
+        "git fetch origin",
         "origin's carto/main has moved since this clone fetched.",
     )
     assert follow(world).code == 0
@@ -472,7 +472,7 @@ def test_next_suggests_reviewing_an_adoption_branch_without_gh(world: World) -> 
     assert world.run(ADOPT).code == 0
     [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
     command, why = following(world)
-    assert command.startswith("git -C . log -p ")
+    assert command.startswith("git log -p ")
     assert why == f"{branch} is published: review this, then merge it."
     assert f"+++ b/{policy.POLICY_FILE}" in follow(world).out
     # After a squash the branch is not merged, but nothing is left to adopt.
@@ -484,17 +484,29 @@ def test_next_suggests_reviewing_an_adoption_branch_without_gh(world: World) -> 
     assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"
 
 
+def test_next_leaves_an_outdated_adoption_branch_alone(world: World) -> None:
+    assert world.run(ADOPT).code == 0
+    [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
+    paths = world.git(f"diff --name-only carto/main {branch}").splitlines()
+    theirs = {path: world.git(f"show {branch}:{path}") + "\n# newer\n" for path in paths}
+    push_as_colleague(world, theirs)
+    world.git("fetch --quiet origin")
+    assert following(world)[0] != f"git log -p --cc origin/carto/main..origin/{branch}"
+    world.git("merge --quiet --ff-only origin/carto/main")
+    assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"
+
+
 def test_next_suggests_how_to_find_a_missing_production_branch(world: World) -> None:
     world.git("switch --quiet --create work")
     world.git("branch --quiet --delete --force carto/main")
     world.git("update-ref -d refs/remotes/origin/carto/main")
     world.git("symbolic-ref --delete refs/remotes/origin/HEAD")
-    assert following(world) == ("git -C . fetch origin", "carto/main is not in this clone yet.")
+    assert following(world) == ("git fetch origin", "carto/main is not in this clone yet.")
     world.git("branch --quiet --move carto/main production", repo=world.origin)
     own = 'extends = "carto-litellm"\nname = "ACME"\n'
     (world.fork / policy.POLICY_FILE).write_text(own, encoding="utf-8")
     command, why = following(world)
-    assert command == "git -C . ls-remote --heads origin"
+    assert command == "git ls-remote --heads origin"
     assert why.startswith("origin has no carto/main, which the policy calls the production branch")
     assert "refs/heads/production" in follow(world).out
 
@@ -544,10 +556,10 @@ def test_next_reports_an_unreachable_origin(world: World) -> None:
     assert world.run(ADOPT).code == 0
     world.git("config remote.origin.uploadpack false")
     away = (
-        "git -C . ls-remote origin",
+        "git ls-remote origin",
         "origin cannot be reached: check the network and your access.",
     )
-    assert following(world)[0].startswith("git -C . log -p ")
+    assert following(world)[0].startswith("git log -p ")
     world.git("switch --quiet --create work")
     world.git("branch --quiet --delete --force carto/main")
     world.git("update-ref -d refs/remotes/origin/carto/main")
@@ -566,7 +578,7 @@ def test_next_suggests_clone_or_init_outside_a_fork(world: World, tmp_path: Path
     assert following(world, cwd=other)[0] == "invoke fork.init"
     world.git("remote add origin", str(world.upstream), repo=other)  # without carto/main
     command, why = following(world, cwd=other)
-    assert command == ("git -C . remote add upstream URL && git -C . fetch --tags upstream")
+    assert command == ("git remote add upstream URL && git fetch --tags upstream")
     assert why.endswith(
         "Put the address of the repository that it was forked from in place of URL."
     )

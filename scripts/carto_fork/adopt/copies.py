@@ -224,7 +224,7 @@ def _how_to_publish(s: Session, policy: Policy, gh: str) -> str:
     url, here = github.https_url(policy.remotes.origin.url), _checkout()
     if not here or not url:
         return "name its address with --requirement."
-    at, owner = f"git -C {git.nearest(here)}", url.rpartition("/")[0]
+    at, owner = git.at(git.nearest(here)), url.rpartition("/")[0]
     named, head = f"{owner}/{_PACKAGE}", s.sh.ask("git -C {here} rev-parse HEAD", here=here).line
     adopt = f"{s.again} --requirement git+{named}@{head}"
     if gh != "gh":
@@ -301,8 +301,8 @@ def branch_of(texts: Iterable[tuple[str, str]]) -> str:
 
 
 def waiting(sh: Shell, fork: Fork) -> list[str]:
-    """The published branches of `fork.adopt` that have not landed, without those with another
-    policy than a draft in the checkout: somebody has edited that since."""
+    """The published branches of `fork.adopt` that have not landed, without outdated ones: a draft
+    in the checkout has another policy, which somebody has edited since, or see `superseded`."""
     tips = {
         branch: fork.tracking(fork.policy.remotes.origin, branch)
         for branch in filter(BRANCH.fullmatch, fork.published)
@@ -312,7 +312,20 @@ def waiting(sh: Shell, fork: Fork) -> list[str]:
         for branch, tip in tips.items()
         if not git.is_ancestor(sh, fork.path, tip, fork.production_commit)
         and not (fork.draft and git.show(sh, fork.path, tip, POLICY_FILE) != fork.draft)
+        and not superseded(sh, fork, tip)
     ]
+
+
+def superseded(sh: Shell, fork: Fork, tip: str) -> bool:
+    """Whether production has changed every file of a branch of `fork.adopt` that has not landed,
+    since the branch began: a later one landed."""
+    bases = git.merge_bases(sh, fork.path, tip, fork.production_commit)
+    if not bases or bases[0] == tip:
+        return False
+    brought, now = (
+        git.differing(sh, fork.path, bases[0], end) for end in (tip, fork.production_commit)
+    )
+    return set(brought) <= set(now)
 
 
 def uncalled(policy: Policy, read: Read) -> str:

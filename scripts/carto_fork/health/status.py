@@ -9,7 +9,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from ..adopt.copies import BRANCH
+from ..adopt.copies import BRANCH, superseded
 from ..audit import healing, inventory, review
 from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
@@ -405,6 +405,11 @@ def landed(sh: Shell, fork: Fork, contained: Tag | None) -> str:
         for x, tag in releases.items()
         if x not in merged and tag and contained and tag <= contained
     ]
+    over += [
+        x
+        for x, tip in tips.items()
+        if BRANCH.fullmatch(x) and x not in merged and superseded(sh, fork, tip)
+    ]
     asked = [f"refs/heads/{branch}" for branch in (*merged, *over)]
     there = git.remote_refs(sh, fork.path, origin.name, asked, git.PATIENCE) if asked else None
     heads = there.objects if there else {}
@@ -421,9 +426,7 @@ def landed(sh: Shell, fork: Fork, contained: Tag | None) -> str:
         said += (
             f"{'. Also' if merged else ' Still'} on {origin.name}: {listed(over)}, with commits "
         )
-        said += (
-            f"that {name} lacks, although it contains that release or a newer one. To see them: "
-        )
+        said += f"that {name} lacks, although it has what they were for, or newer. To see them: "
         said += f"`{at} log {' '.join(refs)} --not {origin.name}/{name}`; to remove "
         said += f"{'it' if len(over) == 1 else 'them'}: `{remove} {' '.join(over)}`"
     return said
