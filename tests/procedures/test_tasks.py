@@ -44,14 +44,14 @@ def test_setup_adds_what_is_missing_and_the_second_time_nothing(world: World) ->
     assert (first.code, first.err) == (0, "")
     assert first.out == (
         "1/4 upstream  Add the original repository as a remote.\n"
-        f"    $ git -C . remote add upstream {UPSTREAM_URL}\n"
+        f"    $ git remote add upstream {UPSTREAM_URL}\n"
         "2/4 rerere    Let git remember how people resolve conflicts.\n"
-        "    $ git -C . config rerere.enabled true\n"
+        "    $ git config rerere.enabled true\n"
         "3/4 zdiff3    Let git show the common ancestor in every conflict.\n"
-        "    $ git -C . config merge.conflictStyle zdiff3\n"
+        "    $ git config merge.conflictStyle zdiff3\n"
         "4/4 graph     Let git keep an index of the history: an upgrade asks much of it.\n"
-        "    $ git -C . commit-graph write --reachable --no-progress\n"
-        "    $ git -C . config fetch.writeCommitGraph true\n"
+        "    $ git commit-graph write --reachable --no-progress\n"
+        "    $ git config fetch.writeCommitGraph true\n"
         "Next: invoke next\n"
     )
     assert world.git("config --local remote.upstream.url") == UPSTREAM_URL
@@ -80,13 +80,13 @@ def test_setup_adds_a_missing_origin(world: World) -> None:
             "remote.upstream.url https://github.com/somebody/litellm.git",
             f"the remote `upstream` is https://github.com/somebody/litellm.git, "
             f"not {UPSTREAM_URL}.",
-            f"git -C . remote set-url upstream {UPSTREAM_URL}",
+            f"git remote set-url upstream {UPSTREAM_URL}",
         ),
         (
             "remote.origin.pushurl https://github.com/somebody/litellm.git",
             f"the remote `origin` is https://github.com/somebody/litellm.git, not {ORIGIN_URL}.",
             "name the fork's clone with --repo, or if this is it: "
-            f"git -C . remote set-url --push origin {ORIGIN_URL}",
+            f"git remote set-url --push origin {ORIGIN_URL}",
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_setup_does_not_fix_a_wrong_remote_but_says_how(
     done = world.run("setup")
     assert (done.err, done.code, done.out) == (message(what, then), 1, "")
     assert settings(world) == before
-    line = re.search(r"git -C [^;]*", then)
+    line = re.search(r"git remote [^;]*", then)
     assert line
     world.call(line[0].split())
     assert world.run("setup").code == 0
@@ -109,7 +109,7 @@ def test_setup_under_dry_prints_and_changes_nothing(world: World) -> None:
     before = settings(world)
     done = world.run("--dry setup")
     assert (done.code, done.err) == (0, "")
-    assert f"\ngit -C . remote add upstream {UPSTREAM_URL} &&\n" in done.out
+    assert f"\ngit remote add upstream {UPSTREAM_URL} &&\n" in done.out
     assert settings(world) == before
 
 
@@ -189,7 +189,7 @@ def test_status_never_says_that_all_is_done_if_upstream_is_not_reached(
         + " " * 30
         + "cannot be reached)",
         more="upstream cannot be reached: check the network and your access.\n"
-        "Next: git -C . ls-remote upstream\n",
+        "Next: git ls-remote upstream\n",
     )
 
 
@@ -352,13 +352,12 @@ def test_an_upgrade_that_is_merged_on_origin_is_not_in_progress(world: World) ->
 # --- sync-main -------------------------------------------------------------------------------
 
 FETCH = (
-    "git -C . fetch --no-tags --no-recurse-submodules upstream "
+    "git fetch --no-tags --no-recurse-submodules upstream "
     "+refs/heads/main:refs/remotes/upstream/main",
-    "git -C . fetch --no-tags --no-recurse-submodules origin "
-    "+refs/heads/main:refs/remotes/origin/main",
+    "git fetch --no-tags --no-recurse-submodules origin +refs/heads/main:refs/remotes/origin/main",
 )
-PUSH = "git -C . push --no-follow-tags origin refs/remotes/upstream/main:refs/heads/main"
-LOCAL = "git -C . fetch . refs/remotes/upstream/main:refs/heads/main"
+PUSH = "git push --no-follow-tags origin refs/remotes/upstream/main:refs/heads/main"
+LOCAL = "git fetch . refs/remotes/upstream/main:refs/heads/main"
 FETCHED = (
     "upstream  Fetch upstream's development branch.\n"
     f"    $ {FETCH[0]}\n"
@@ -440,8 +439,8 @@ def test_sync_main_lists_the_local_mirrors_own_commits(world: World) -> None:
     said = message(
         "main has commits of its own, but it may only follow upstream:\n"
         f"  {world.git('rev-parse --short main')} feat: mine",
-        "save them on another branch: git -C . branch kept main; then reset main: "
-        "git -C . branch --force main refs/remotes/upstream/main",
+        "save them on another branch: git branch kept main; then reset main: "
+        "git branch --force main refs/remotes/upstream/main",
         UNTOUCHED,
     )
     sync_main_refused(world, said)
@@ -452,7 +451,7 @@ def test_sync_main_lists_the_own_commits_of_origins_mirror(world: World) -> None
     said = message(
         "origin/main has commits of its own, but it may only follow upstream:\n"
         f"  {own[:7]} feat: a change of a colleague",
-        "save them on another branch: git -C . branch kept origin/main; "
+        "save them on another branch: git branch kept origin/main; "
         "then reset origin/main: on GitHub, by hand",
         UNTOUCHED,
     )
@@ -498,7 +497,7 @@ def test_bump_version_commits_the_version_and_nothing_else(
     assert done.out == (
         f"pyproject.toml: tool.poetry.version 1.75.2.1 -> {version}\n"
         f"pyproject.toml: tool.commitizen.version 1.75.2.1 -> {version}\n"
-        f"    $ git -C . commit -m 'chore: update version to {version}' -- pyproject.toml\n"
+        f"    $ git commit -m 'chore: update version to {version}' -- pyproject.toml\n"
     )
     changed = text.replace(b'version = "1.75.2.1"', f'version = "{version}"'.encode())
     assert project.read_bytes() == changed.replace(b"\n", ends)
@@ -609,9 +608,9 @@ def test_bump_version_under_dry_prints_what_does_it_when_pasted(world: World) ->
     assert done.out.startswith(
         "# pyproject.toml: tool.poetry.version 1.75.2.1 -> 1.76.5\n"
         "# pyproject.toml: tool.commitizen.version 1.75.2.1 -> 1.76.5\n"
-        "git -C . apply"
+        "git apply"
     )
-    commit = "git -C . commit -m 'chore: update version to 1.76.5' -- pyproject.toml\n"
+    commit = "git commit -m 'chore: update version to 1.76.5' -- pyproject.toml\n"
     assert done.out.endswith(commit)
     assert world.everything() == before
     assert world.paste(done.out).code == 0
@@ -660,7 +659,7 @@ def test_config_prints_a_valid_policy(world: World) -> None:
 
 PAUSED = message(
     "2 conflicts need a person.",
-    "resolve in litellm, `git add` each file, then run `git -C . commit`.",
+    "resolve in litellm, `git add` each file, then run `git commit`.",
     "Nothing was committed; what could be decided is staged.",
     "Paused",
 )
@@ -712,7 +711,7 @@ def test_resolve_conflicts_decides_as_an_upgrade_does(world: World) -> None:
     done = world.run("resolve-conflicts")
     assert done.code == 0
     assert " 0 left. In them, 18 fork lines gave way to upstream's." in " ".join(done.out.split())
-    assert done.out.endswith("\nNext: git -C . commit\n")
+    assert done.out.endswith("\nNext: git commit\n")
     tree = world.git("write-tree")
     world.git("merge --abort")
     upgraded(world, "--no-push")
@@ -748,7 +747,7 @@ def test_resolve_conflicts_as_json(world: World) -> None:
         "hunks_settled": 0,
         "hunks_left": 1,
         "fork_lines_dropped": 0,
-        "todo": "resolve 1 hunk in Dockerfile, then git -C . add -- Dockerfile",
+        "todo": "resolve 1 hunk in Dockerfile, then git add -- Dockerfile",
         "dossier": {
             "fork": [commit_of(world, "carto/main", "build(docker): what our clusters need")],
             "upstream": [
@@ -792,11 +791,20 @@ def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(
     said = PAUSED.replace("2 conflicts", f"{len(left)} conflicts")
     assert (done.err, done.code) == (said, 3)
     assert done.out.count("    why:      Edited by hand, not staged.\n") == 2
-    assert "    then:     git -C . add -- poetry.lock\n" in done.out
+    assert "    then:     git add -- poetry.lock\n" in done.out
     assert {path: (world.fork / path).read_text() for path in resolved} == resolved
     assert unmerged(world) == sorted(left)
     assert beside.read_text().startswith("# mine\n")
     assert ("<<<<<<<" in beside.read_text()) == (style == "merge")
+    # A word about such a file would overwrite it, so it is refused, and nothing else is done.
+    again = world.run("resolve-conflicts --keep-fork litellm/router.py --reason why")
+    keep, discard = (f"`git {what} -- litellm/router.py`" for what in ("add", "checkout -m"))
+    assert again.err == message(
+        "litellm/router.py is edited by hand.",
+        f"to keep what you did: {keep}; to discard it: {discard}, then run `invoke "
+        "resolve-conflicts --keep-fork litellm/router.py --reason why` again.",
+    )
+    assert {path: (world.fork / path).read_text() for path in resolved} == resolved
 
 
 def test_resolve_conflicts_leaves_alone_what_a_person_staged(world: World) -> None:
@@ -894,7 +902,7 @@ def verify_says(
             f"Checked 45 fork files and 38 upstream files, change by change: {count}\n"
             f"Nothing is lost; {looks} in the merge of {tag} to look at, now or in the\n"
             "  review.\n"
-            f"report: .git/carto-fork/{tag}/report.html\n"
+            f"The page to review it by: .git/carto-fork/{tag}/report.html\n"
         )
         return
     listed = "".join(f"\n  {finding}" for finding in findings)

@@ -13,8 +13,9 @@ from ..fork.patterns import globs
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
 from ..run import files, git
-from ..run.errors import Failed
+from ..run.errors import Failed, Refused
 from ..run.shell import Shell, batches
+from ..run.text import listed, pathspec_word, printable
 from . import authorship, commits, conflicts, decisions, earlier, hunks, renames
 from .decisions import BY_WORD, Decision, Knowledge
 from .hunks import Conflict, Customisations, has_markers
@@ -94,8 +95,8 @@ def resolve(
     overwritten. Running it again continues.
 
     ours, theirs: the merged commits.
-    Raises Refused if a person's decision names a path without a conflict, unless it is recorded
-        already: then it changes nothing.
+    Raises Refused if a person's decision names a file that somebody has edited, or a path without a
+        conflict, unless it is recorded already: then it changes nothing.
     """
     merge = Merge(sh, fork, work, ours, theirs)
     writing = git.path_of(sh, work, "carto-fork.writing")
@@ -105,6 +106,7 @@ def resolve(
         _write_again(sh, work, found)
         found = conflicts.read(sh, work, ours, theirs)
     words = (words or Words()).about(found)
+    _require_not_edited(merge, found, words)
     found, settled = _reopened(merge, found, words)
     found = _with_bases(merge, found)
     drops = merge.drops()
@@ -134,6 +136,24 @@ def resolve(
         withdrawn=(*back, *withdrawn),
         before=len(settled),
     )
+
+
+def _require_not_edited(merge: Merge, found: Sequence[Conflict], words: Words) -> None:
+    """Raises Refused if a person's words about a file would overwrite what they did to it."""
+    sh, work, ours, theirs = merge.sh, merge.work, merge.ours, merge.theirs
+    edited = [conflict for conflict in found if conflict.edited and conflict.path in words.takes]
+    if not edited:
+        return
+    own = authorship.of_fork(sh, merge.fork, ours, theirs)
+    decided = decide(merge, edited, own, merge.drops(), words.takes)
+    if left := [decision.conflict for decision in decided if decision.left]:
+        at, names = git.at(work), " ".join(pathspec_word(conflict.path) for conflict in left)
+        ways = f"to keep what you did: `{at} add -- {names}`"
+        if all(conflict.texts and conflict.ours and conflict.theirs for conflict in left):
+            ways += f"; to discard it: `{at} checkout -m -- {names}`, then run the same command"
+            ways += " again."
+        paths = listed([printable(conflict.path) for conflict in left])
+        raise Refused(f"{paths} {'is' if len(left) == 1 else 'are'} edited by hand.", then=ways)
 
 
 def _reopened(
