@@ -518,6 +518,7 @@ def test_what_the_fork_built_of_sources_that_upstream_changed_is_to_be_built_aga
         "web/parser/it.grammar": "start { word }\n",
         "web/package-lock.json": '{"name": "x"}\n',
         "unchanged/src.js": "export const x = 1;\n",
+        "Makefile": "clean:\n\trm -r web/static\nassets:\n\tpack -o web/static web/src\n",
     }
     mine: dict[str, str | None] = {
         "web/static/a.js": built,
@@ -549,9 +550,11 @@ def test_what_the_fork_built_of_sources_that_upstream_changed_is_to_be_built_aga
     assert rows == [("web/static/", "2"), ("web/gen/parser.js", "1"), ("manifest.txt", "1")]
     assert "It is built: upstream's .gitignore names it." in eyes
     assert "@@ what upstream changed\nweb/parser/: it.grammar\n" in eyes
-    assert (
-        "Build again: web/static/, web/gen/parser.js, manifest.txt (3 builds to make again)" in page
-    )
+    # By which command, if the repository says so.
+    built_by = "web/static/ (run make assets), web/gen/parser.js, manifest.txt (run sh tools/man"
+    assert f"Build again: {built_by}ifest.sh) (3 builds to make again)" in page
+    assert "Build it again: Makefile says by which command: make assets. It is built: " in eyes
+    assert "The repository does not say by which command: ask who built it." in eyes
     assert "4 to be built again" in section(page, "numbers")
     kept = dict(re.findall(r"<code>([\w/.]+)</code></td><td>([\w ]+)<", section(page, "fork")))
     assert (kept["own.cfg"], kept["web/static/a.js"]) == ("kept", "to be built again")
@@ -625,13 +628,31 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
     assert "others (upstream changed 4), and 1 that upstream's build does not have." in eyes
     assert "Of 1 other file it has neither side's version." in eyes
     assert f"{tree}index.html is the fork's, so what a browser gets is the fork's build" in eyes
-    assert f"Judge what the checks found, and build {tree} again (" in page
+    assert f"Judge what the checks found, and take upstream's build of {tree} (" in html.unescape(
+        page
+    )
+    assert "Take upstream's build: " in eyes and "uild it again" not in eyes
+    assert "The finding about this directory says what to do." in eyes
     # Which a command takes; what only the fork's build has goes.
     take = r'data-copy="([^"]*)">Copy the command that takes upstream\'s 6 files'
     [line] = re.findall(take, section(page, "eyes"))
     world.git(f"checkout --quiet --detach {result}")
     assert world.call(["bash", "-c", line]).code == 0
     assert world.git(f"diff --cached --name-only {theirs} -- litellm/proxy/_experimental/out") == ""
+    # Upstream's build does not fit other sources than upstream's.
+    script = {"ui/build_it.sh": f"npm run build && cp -r out/* ../{tree.rstrip('/')}/\n"}
+    base = commit_in(world, world.fork, "refs/heads/b", {**old, **script}, "upstream/main")
+    ours = commit_in(world, world.fork, "refs/heads/o", {**mine, "ui/a.js": "x = 1\n"}, base)
+    theirs = commit_in(world, world.fork, "refs/heads/t", theirs_, base)
+    result = commit_in(world, world.fork, "refs/heads/r", now, ours, theirs)
+    done = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(done).code == 0
+    page = html.unescape((world.fork / "it.html").read_text())
+    assert f"Judge what the checks found, and build {tree} again (" in page
+    eyes = section(page, "eyes")
+    assert "upstream's build is of other sources than the result has, such as ui/a.js." in eyes
+    assert 'data-copy="(cd ui && sh ./build_it.sh)">Copy the command that builds them' in eyes
+    assert "ake upstream's build" not in page and "Copy the command that takes" not in page
 
 
 def test_the_same_change_in_many_files_is_one_row(world: World) -> None:

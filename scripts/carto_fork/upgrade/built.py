@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 
@@ -19,8 +19,10 @@ from ..merge.hunks import Customisations
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
-from . import effects
+from ..run.text import counted
+from . import effects, recipes
 from .effects import Effect
+from .recipes import Recipe
 
 _MOST_READ = 1000
 """So many files are read to see whether a tool wrote them."""
@@ -39,24 +41,56 @@ class Stale:
     """Files of the fork that were built from what upstream has changed since.
 
     place: their directory, or the file. why: how one knows that a tool built them.
-    sources: what upstream changed of what they are built from.
+    sources: what upstream changed of what they are built from. how: by which commands.
     """
 
     place: str
     files: Sequence[str]
     why: str
     sources: Sequence[str]
+    how: Sequence[Recipe] = ()
+
+    @property
+    def named(self) -> str:
+        """Its place, with the command that builds it."""
+        return f"{self.place} (run {self.how[0].command})" if self.how else self.place
+
+    @property
+    def what(self) -> str:
+        """What it is, on a line."""
+        made, are = (
+            counted(len(self.files), "file"),
+            "it is" if len(self.files) == 1 else "they are",
+        )
+        return f"{made} that the fork built; upstream changed what {are} built from"
+
+    @property
+    def said(self) -> str:
+        """Why it is to be built again, and how, in sentences."""
+        said = "Git kept this as it was before the merge, so it has nothing of what upstream"
+        said += f" changed in {counted(len(self.sources), 'file')}."
+        return f"{said} Build it again: {recipes.said(self.how)} It is built: {self.why}."
 
 
 def stale(
-    sh: Shell, fork: Fork, own: Customisations, trees: Mapping[str, git.Tree], changed: Set[str]
+    sh: Shell,
+    fork: Fork,
+    own: Customisations,
+    trees: Mapping[str, git.Tree],
+    changed: Set[str],
+    result: str,
 ) -> list[Stale]:
     """What the fork's commits built, and the merge left as it was, although upstream changed the
     sources. What upstream has, or what the policy calls generated, does not count.
 
     own: what the fork's commits did. trees: by side. changed: the paths that upstream changed.
+    result: the commit.
     """
-    return [*_Built(sh, fork, own, trees, changed).stale()]
+    asked = sh, fork.path, result, trees["result"]
+    return [
+        replace(one, how=recipes.of(*asked, one.place, one.sources))
+        for one in _Built(sh, fork, own, trees, changed).stale()
+    ]
 
 
 class _Built:

@@ -14,14 +14,15 @@ from ..merge.hunks import Commit
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, joined, listed
-from . import marked
+from . import marked, recipes
 from .missing import eye
 from .outcomes import MOST_COMMITS, Outcomes
+from .recipes import Recipe
 from .sides import Sides, by_directory
 
 _ABOUT = {
     "generated": "A tool builds these files together. Parts of different builds may not work"
-    " together, and the next build overwrites what somebody edited. Build them again.",
+    " together, and the next build overwrites what somebody edited.",
     "markers": "A conflict was committed as it was: no program reads such a file.",
     "lock file": "Whoever installs from this lock file does not get what the manifest names.",
     checks.ADDED: "It is of the merge itself, so nobody reviewed it on a side. It may be meant.",
@@ -64,7 +65,7 @@ class Judged:
                 reason = self._is_not_the_release(one, by)
             elif all(one.between):
                 _, lines = self._changes(one, paths)
-                reason = " ".join([*self._mixed(one), reason])
+                reason = " ".join([*self._mixed(one), reason, self._how(one)]).strip()
             elif not lines:
                 lines = marked.about(one.what, self._outcomes.text_of(one.path))
             diff = [self._sides.diff(*paths[:_MOST_FILES], between=one.between)] * bool(paths)
@@ -150,6 +151,41 @@ class Judged:
         is_of_it = one.between[1] == self._sides.commits["result"] and tree.endswith("/")
         return tree if is_of_it else ""
 
+    def trees(self, found: Sequence[Finding]) -> set[str]:
+        """The directories about which `mixed_tree` says something."""
+        return {*map(self.mixed_tree, found)} - {""}
+
+    def _again(self, tree: str) -> tuple[Sequence[Recipe], list[str]]:
+        """How a directory of generated files is built, if upstream's build does not fit the result;
+        and the sources that the result has otherwise than upstream."""
+        trees, result = self._sides.trees, self._sides.commits["result"]
+        key = ("recipes", self._repo, result, tree)
+        there = trees["result"]
+        ways = self._sh.once(key, lambda: recipes.of(self._sh, self._repo, result, there, tree))
+        home = next((way.home for way in ways if way.home and not tree.startswith(way.home)), "")
+        paths = [path for path in there if home and path.startswith(home)]
+        own = [path for path in paths if there[path] != trees["theirs"].get(path)]
+        own = [path for path in own if path not in self._fork.policy.generated(own)]
+        return (ways, own) if own else ((), [])
+
+    def todo(self, one: Finding) -> str:
+        """What to do about a directory of generated files that mixes two builds, in few words; ""
+        for any other finding."""
+        if not (tree := self.mixed_tree(one)):
+            return ""
+        ways, _ = self._again(tree)
+        return f"build {tree} again" if ways else f"take upstream's build of {tree}"
+
+    def _how(self, one: Finding) -> str:
+        """The same in full."""
+        if not (tree := self.mixed_tree(one)):
+            return "Build them again." if one.check == "generated" else ""
+        ways, own = self._again(tree)
+        if not ways:
+            return "Take upstream's build: nothing shows that its sources are others here."
+        said = "Build it again: upstream's build is of other sources than the result has, such as"
+        return f"{said} {listed(own, 2)}. {recipes.said(ways)}"
+
     def _mixed(self, one: Finding) -> Iterator[str]:
         """Whose build a directory of generated files has in the result."""
         trees = self._sides.trees
@@ -177,8 +213,11 @@ class Judged:
             yield "So this is a mix of two builds."
 
     def _rebuilt(self, finding: Finding) -> Iterator[tuple[str, str]]:
-        """The command that takes upstream's build of generated files, with its name."""
-        if finding.check == "generated" and all(finding.between):
+        """The command that takes upstream's build of generated files, or that builds them."""
+        tree = self.mixed_tree(finding)
+        if tree and (ways := self._again(tree)[0]):
+            yield "the command that builds them", ways[0].command
+        elif finding.check == "generated" and all(finding.between):
             theirs = finding.between[0]
             there = self._sides.trees["theirs"]
             take = [path for path in finding.paths if path in there]

@@ -177,13 +177,14 @@ class Page:
         settled = {e.path: self._outcomes.settled_by(e.path) for e in self._entries(Fate.LOST)}
         asked = [entry for entry in self._entries(Fate.LOST) if settled[entry.path]]
         who = listed([*dict.fromkeys(filter(None, settled.values()))], 2)
-        trees = dict.fromkeys(filter(None, map(self._judge.mixed_tree, self._judged)))
-        mixed = f", and build {listed([*trees])} again" * bool(trees)
+        mixed = "".join(
+            f", and {x}" for x in dict.fromkeys(map(self._judge.todo, self._judged)) if x
+        )
         unfilled = [*self._sides.unfilled()]
         not_run = [name for name, ok, _ in merge.checks if ok is None and not merge.landed]
         failed = [name for name, passed, _ in merge.checks if passed is False and name != "verify"]
         built = self._sides.stale
-        again_ = listed([one.place for one in built])
+        again_ = listed([one.named for one in built])
         drop = ", or drop it with a reason" * bool(merge.request)
         again = "; ".join(dict.fromkeys(how for _, _, how, _ in unfilled))
         rows = (
@@ -378,6 +379,8 @@ class Page:
             what = f"the result has {self._outcomes.taken[first]}"
             what = f"{counted(len(row), 'generated file')}: {what}" if len(row) > 1 else what
             reason = self._outcomes.otherwise(first)
+            if self._outcomes.named(row) in self._judge.trees(self._judged):
+                reason += " The finding about this directory says what to do."
             paths = [decision.conflict.path for decision in row[:_MOST_NEAR]]
             path, more = self._outcomes.named(row), [self._sides.diff(*paths)]
             yield eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
@@ -389,22 +392,18 @@ class Page:
     def _built(self) -> Iterator[dict[str, Any]]:
         """What the fork built from what upstream changed since."""
         for one in self._sides.stale:
-            what = f"{counted(len(one.files), 'file')} that the fork built; upstream changed what"
-            what += f" {'it is' if len(one.files) == 1 else 'they are'} built from"
-            reason = "Git kept this as it was before the merge, so it has nothing of what upstream"
-            reason += f" changed in {counted(len(one.sources), 'file')}. Build it again."
-            reason += f" It is built: {one.why}."
             by = self._sides.own.of(one.files)
             lines = ["@@ built", *by_directory(one.files), "@@ what upstream changed"]
             lines += by_directory(one.sources)
             between = self._sides.commits["base"], self._sides.commits["theirs"]
-            more = [self._sides.diff(*one.sources[:_MOST_NEAR], between=between)]
+            more = [way.command for way in one.how[:1]]
+            more += [self._sides.diff(*one.sources[:_MOST_NEAR], between=between)]
             yield eye(
                 one.place,
-                what,
+                one.what,
                 STALE,
                 "open",
-                reason=reason,
+                reason=one.said,
                 lines=self._room.fits(lines),
                 commits=by[:MOST_COMMITS],
                 more=len(by) - MOST_COMMITS,

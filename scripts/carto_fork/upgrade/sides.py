@@ -287,7 +287,7 @@ class Sides:
     @cached_property
     def stale(self) -> Sequence[built.Stale]:
         """What the fork built of sources that upstream changed."""
-        about = self.own, self.trees, self.changed
+        about = self.own, self.trees, self.changed, self.commits["result"]
         return built.stale(self._sh, self._fork, *about) if self.merged else ()
 
 
