@@ -553,8 +553,8 @@ def test_what_the_fork_built_of_sources_that_upstream_changed_is_to_be_built_aga
     # By which command, if the repository says so.
     built_by = "web/static/ (run make assets), web/gen/parser.js, manifest.txt (run sh tools/man"
     assert f"Build again: {built_by}ifest.sh) (3 builds to make again)" in page
-    assert "Build it again: Makefile says by which command: make assets. It is built: " in eyes
-    assert "The repository does not say by which command: ask who built it." in eyes
+    assert "Build it again: run make assets, as Makefile says. It is built: " in eyes
+    assert "again: the repository does not say by which command; ask who built it." in eyes
     assert "4 to be built again" in section(page, "numbers")
     kept = dict(re.findall(r"<code>([\w/.]+)</code></td><td>([\w ]+)<", section(page, "fork")))
     assert (kept["own.cfg"], kept["web/static/a.js"]) == ("kept", "to be built again")
@@ -650,7 +650,7 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
     page = html.unescape((world.fork / "it.html").read_text())
     assert f"Judge what the checks found, and build {tree} again (" in page
     eyes = section(page, "eyes")
-    assert "upstream's build is of other sources than the result has, such as ui/a.js." in eyes
+    assert "Upstream's build is of other sources than the result has, such as ui/a.js." in eyes
     assert 'data-copy="(cd ui && sh ./build_it.sh)">Copy the command that builds them' in eyes
     assert "ake upstream's build" not in page and "Copy the command that takes" not in page
 

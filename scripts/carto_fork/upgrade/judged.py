@@ -183,8 +183,8 @@ class Judged:
         ways, own = self._again(tree)
         if not ways:
             return "Take upstream's build: nothing shows that its sources are others here."
-        said = "Build it again: upstream's build is of other sources than the result has, such as"
-        return f"{said} {listed(own, 2)}. {recipes.said(ways)}"
+        said = "Upstream's build is of other sources than the result has, such as"
+        return f"{said} {listed(own, 2)}. Build it again: {recipes.said(ways)}"
 
     def _mixed(self, one: Finding) -> Iterator[str]:
         """Whose build a directory of generated files has in the result."""

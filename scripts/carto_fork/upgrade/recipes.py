@@ -44,12 +44,13 @@ class Recipe:
 
 
 def said(recipes: Sequence[Recipe]) -> str:
-    """How something is built, as a sentence."""
+    """How something is built, as the end of a sentence that says to build it."""
     if not recipes:
-        return "The repository does not say by which command: ask who built it."
+        return "the repository does not say by which command; ask who built it."
     first, *others = recipes
     also = f" {listed([x.where for x in others])} may do so, too." if others else ""
-    return f"{first.where} says by which command: {first.command}.{also}"
+    source = f", as {first.where} says" * (PurePosixPath(first.where).name not in first.command)
+    return f"run {first.command}{source}.{also}"
 
 
 def of(
