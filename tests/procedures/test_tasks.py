@@ -990,7 +990,7 @@ def test_verify_finds_that_a_tag_is_not_merged(prepared: World) -> None:
         for task, option in (("verify", "landed"), ("upgrade-carto", "tag"))
     )
     ways = f"`{landed}` if it has landed, or merge it: `{merge}`"
-    what = f"tag: this branch has no merge of v1.76.3 ({short})"
+    what = f"tag: {SYNC} has no merge of v1.76.3 ({short})"
     verify_says(prepared, what, tag="v1.76.3", then=ways)
 
 

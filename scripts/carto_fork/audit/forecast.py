@@ -18,7 +18,7 @@ from ..merge.reverted import reverted_sync
 from ..merge.words import Merge
 from ..run import git
 from ..run.console import Console
-from ..run.errors import Refused
+from ..run.errors import Nothing, Refused
 from ..run.shell import Shell
 from ..run.text import counted, printable
 from . import inventory
@@ -211,7 +211,7 @@ def show_forecast(
         results = forecasts(s.sh, fork, releases)
     if merged := next((result for result in results if not result.commits), None):
         problem = f"{fork.policy.branches.production} already contains {merged.tag}."
-        raise Refused(problem, then="choose a newer release; `status` names the newest one.")
+        raise Nothing(problem, then="choose a newer release; `status` names the newest one.")
     commits = [fork.refs.tag(release.name) for release in releases[:1]]
     if commits and (gone := reverted_sync(s.sh, fork, fork.production_commit, None, commits)):
         s.console.say(f"{gone.said}. To bring it back first:", "yellow")

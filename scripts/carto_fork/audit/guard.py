@@ -38,7 +38,7 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     if among and pre_push:
         raise Usage("--range and --pre-push exclude each other.", then="choose one of them.")
     if pre_push and sys.stdin.isatty():
-        then = f"{s.command('ci.guard')} checks what is checked out."
+        then = f"`{s.command('ci.guard')}` checks what is checked out."
         raise Usage("--pre-push reads what git gives its hook, and nobody types that.", then=then)
     # Read git's input first: git waits until somebody reads it.
     pushed = sys.stdin.read() if pre_push else None

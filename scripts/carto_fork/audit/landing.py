@@ -60,6 +60,12 @@ def of(sh: Shell, fork: Fork, tag: Tag) -> Verification:
     return replace(checked, healed=lost or checked.healed)
 
 
+def is_there(sh: Shell, fork: Fork, tag: str) -> bool:
+    """Whether the production branch has a release."""
+    theirs, production = fork.refs.tag(tag), fork.production_commit
+    return bool(theirs and production and find(sh, fork, tag, theirs, production))
+
+
 def find(sh: Shell, fork: Fork, tag: str, theirs: str, head: str) -> Landing | None:
     """How a release came into a branch; None if the branch lacks it.
 

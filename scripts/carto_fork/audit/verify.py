@@ -110,7 +110,8 @@ def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
     theirs = fork.refs.tag(tag.name) or git.commit_of(sh, work, f"refs/tags/{tag.name}")
     _, ours = git.merge_of(sh, work, theirs, state.head)
     if not ours:
-        what = f"this branch has no merge of {tag.name} ({theirs[:10]})"
+        branch = printable(state.branch.removeprefix("refs/heads/")) or "HEAD"
+        what = f"{branch} has no merge of {tag.name} ({theirs[:10]})"
         return Verification((Finding(MERGED, what),))
     ours = syncs.newer_side(sh, work, ours, theirs, state.head, fork.production_commit)
     more = [

@@ -330,7 +330,8 @@ def session(
             what = stop.what.partition("\n")[0].rstrip(
                 ":"
             )  # findings have annotations of their own
-            made.console.annotate(stop.title, what, sure=not isinstance(stop, Paused))
+            if stop.exit_code:
+                made.console.annotate(stop.title, what, sure=not isinstance(stop, Paused))
             made.print_stop(stop)
             raise
         except KeyboardInterrupt:

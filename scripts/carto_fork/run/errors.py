@@ -92,6 +92,13 @@ class Refused(Stop):
     """A precondition is not met, or a rule forbids it."""
 
 
+class Nothing(Stop):
+    """There is nothing to do."""
+
+    exit_code = ExitCode.DONE
+    title = "Nothing to do"
+
+
 class Failed(Stop):
     """A command that should have worked did not."""
 

@@ -30,7 +30,7 @@ from ..fork.tags import Tag
 from ..merge import authorship, syncs
 from ..merge.reverted import reverted_sync
 from ..run import files, git, github
-from ..run.errors import Refused
+from ..run.errors import Nothing, Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan
 from ..run.text import counted, listed
@@ -268,7 +268,7 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed:
     tag, production = target.tag, fork.policy.branches.production
     if git.is_ancestor(sh, fork.path, target.commit, target.base):
         problem = f"{production} already contains {tag.name}."
-        raise Refused(problem, then="`next` says what to do now.")
+        raise Nothing(problem, then="`next` says what to do now.")
     try:
         older = before and (tag.version, tag.build) <= (Version(before), Version("0"))
     except ValueError:

@@ -22,7 +22,7 @@ from ..fork.tags import TagUse
 from ..merge import authorship, resolve
 from ..run import files, git, github
 from ..run.console import Console
-from ..run.errors import CheckFailed, Paused, Refused, Usage
+from ..run.errors import CheckFailed, Nothing, Paused, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan, Step, chosen
 from ..run.text import about, counted, in_actions, listed
@@ -67,7 +67,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
             release = _as_known_here(s, fork, release)
         try:
             ready, work = _prepared(s, fork, release, options, held, leave)
-        except Refused as refusal:
+        except (Refused, Nothing) as refusal:
             refusal.untouched = fetch.untouched
             raise
         fork = work.fork
@@ -182,7 +182,7 @@ def _how_to_finish(s: Session, ready: Upgrade, work: Work) -> str:
     place, at = quote(str(ready.work)), git.at(work.fork.path)
     to = "" if ready.work.exists() else f"{at} worktree add {place} {ready.sync} && "
     return (
-        f"{to}{git.at(ready.work)} grep -lE '^(<{{7}}|>{{7}}) ' (it lists the files), resolve and "
+        f"`{to}{git.at(ready.work)} grep -lE '^(<{{7}}|>{{7}}) '` lists the files; resolve and "
         "commit them there, then run the same command again."
     )
 

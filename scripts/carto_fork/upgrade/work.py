@@ -327,7 +327,7 @@ class Sync:
         if not self.merge:
             problem = f"{self.branch} does not contain a merge of {work.tag.name}."
             again = work.s.command("upgrade-carto", tag=work.tag.name)
-            raise Refused(problem, then=f"{again} makes it, or finishes it.")
+            raise Refused(problem, then=f"`{again}` makes it, or finishes it.")
 
     @cached_property
     def before(self) -> str:
