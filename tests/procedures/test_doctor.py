@@ -301,6 +301,22 @@ def test_committed_conflict_markers_are_reported(world: World) -> None:
     assert found(world, "conflicts") == []
 
 
+def test_markers_on_a_branch_here_need_nothing_of_upstream(world: World) -> None:
+    """An upgrade fetches only the release's tag."""
+    for ref in world.git("for-each-ref --format=%(refname) refs/remotes/upstream").split():
+        world.git(f"update-ref -d {ref}")
+    marked = {"README.md": "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> v1.76.5\n"}
+    sync = f"upstream-sync/{TAG}"
+    world.git(f"branch --quiet {sync} carto/main")
+    commit_in(world, world.fork, f"refs/heads/{sync}", marked, "carto/main", TAG)
+    code, report = look(world, "--check conflicts")
+    [finding] = report["findings"]
+    assert (code, finding["what"]) == (4, f"conflict markers are committed on {sync}: README.md.")
+    place = f"../litellm.upstream-sync-{TAG}"
+    continues = f"`invoke upgrade-carto --tag {TAG}` continues."
+    assert finding["then"] == f"resolve them in {place} and commit; then {continues}"
+
+
 @pytest.mark.slow
 def test_markers_on_a_sync_branch_are_reported_with_its_pull_request(
     world: World, origin: GitHub

@@ -70,7 +70,7 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
     command, why = following(world)
     assert command == f"invoke upgrade-carto --tag {STABLE}"
     left = f"2 conflicts left in ../litellm.upstream-sync-{STABLE}"
-    does = "This decides what it can, and lists what is left for you."
+    does = "Resolve what is left; this lists it, and continues once nothing is."
     assert why == f"The upgrade to {STABLE} is not finished: {left}. {does}"
     # The upgrade sets the version that the fork bumped.
     assert json.loads(world.run("status --json").out)["problems"] == []

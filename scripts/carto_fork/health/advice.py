@@ -284,7 +284,7 @@ class _Adviser:
         yield from self._resolving(upgrade)
         if not upgrade.published:
             why = "; this continues it, or says what blocks it."
-            does = "This decides what it can, and lists what is left for you."
+            does = "Resolve what is left; this lists it, and continues once nothing is."
             if upgrade.conflicts:
                 why = f": {upgrade.state}. {does}"
             elif wrong := status.failed(self._fork, upgrade, self._command):

@@ -249,37 +249,43 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
 
 
 def _committed_markers(patient: Patient) -> Iterator[Diagnosis]:
-    ground, refs = patient.ground, patient.fork.refs
-    upstream = [ground.base, ground.tip]
-    yield from _markers_on(patient, patient.production, patient.commit, upstream)
-    seen: set[str] = set()
+    refs, seen = patient.fork.refs, set[str]()
     for ref, tag in patient.syncs:
         commit = refs.commits[ref]
         if commit not in seen:
             seen.add(commit)
-            sides = [*upstream, patient.commit, refs.commits.get(f"refs/tags/{tag}", ground.tip)]
+            theirs = refs.tag(tag) or patient.ground.tip
             branch = patient.fork.policy.branches.sync_for(tag)
-            yield from _markers_on(patient, branch, commit, sides, sync=True)
+            yield from _markers_on(patient, branch, commit, [patient.commit, theirs], tag)
+    sides = [patient.ground.base, patient.ground.tip]
+    yield from _markers_on(patient, patient.production, patient.commit, sides)
 
 
 def _markers_on(
-    patient: Patient, branch: str, commit: str, sides: list[str], *, sync: bool = False
+    patient: Patient, branch: str, commit: str, sides: list[str], tag: str = ""
 ) -> Iterator[Diagnosis]:
-    """The conflict markers in a commit that neither side of a merge had."""
+    """The conflict markers in a commit that neither side of a merge had.
+
+    tag: the release of a sync branch.
+    """
     policy = patient.fork.policy
     left = conflicts.markers_left(patient.sh, patient.repo, sides, commit, policy)
     if not left:
         return
     paths = sorted({path for path, _ in left})
     what = f"conflict markers are committed on {branch}: {listed(paths)}."
-    if sync:
+    cause = "Somebody committed a conflict unresolved; fix it on a branch of its own."
+    then = patient.command("branch.start", name="resolve-markers")
+    if tag and branch in patient.fork.published:
         cause = "The automation commits conflicts that no rule decides, for a person to resolve."
         then = patient.command("resolve-conflicts", pr=branch)
         yield Diagnosis(Level.LOOK, what, cause, then)
-    else:
-        cause = "Somebody committed a conflict unresolved; fix it on a branch of its own."
-        then = patient.command("branch.start", name="resolve-markers")
-        yield Diagnosis(Level.BROKEN, what, cause, then)
+        return
+    if tag:
+        cause = "Somebody committed a conflict unresolved. Nothing of it is published."
+        then = patient.command("upgrade-carto", tag=tag)
+        then = f"resolve them in {patient.place_of(branch)} and commit; then `{then}` continues."
+    yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
 def _head(patient: Patient) -> Iterator[Diagnosis]:
