@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from carto_fork.adopt import documents
+from carto_fork.fork import records
 from carto_fork.fork.branches import operation
 from carto_fork.fork.policy import load_policy
+from carto_fork.fork.records import Drop
 from carto_fork.health.doctor import CHECKS
 from carto_fork.run.git import directory
 from carto_standin.github import Fault, GitHub
@@ -842,6 +844,10 @@ def test_a_marked_line_lost_in_a_merge_is_reported(world: World) -> None:
     land(world, TAG, {"Dockerfile": merged.replace(f"{mark}\n", "")})
     finding = one(world, "docker", "broken")
     assert finding["what"] == f"Dockerfile has lost the fork's block {mark!r}."
+    dropped = {records.DROPS_FILE: records.add_drops(None, [Drop("Dockerfile", "why", (mark,))])}
+    commit_in(world, world.origin, PRODUCTION, dropped)
+    world.git("fetch --quiet origin")
+    assert found(world, "docker") == []
 
 
 def test_a_fork_block_in_a_renamed_file_is_not_reported_as_lost(world: World) -> None:

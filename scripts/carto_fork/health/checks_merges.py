@@ -7,13 +7,17 @@ import secrets
 import sqlite3
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ..audit import healing, inventory, review
+from ..fork import records
+from ..fork.policy import Side
+from ..fork.records import Drop
 from ..merge.reverted import reverted_sync
 from ..run import git
+from ..run.errors import Refused
 from ..run.shell import Answer, Shell, command_line
 from ..run.text import counted, listed, printable
 from .checks import Check, Diagnosis, Inapplicable, LastMerge, Level, Patient, Unchecked
@@ -215,7 +219,9 @@ def _gone_blocks(
     upstream = _texts(patient, sync.old, before)
     results = [sync.after] if patient.commit == sync.before else [sync.after, patient.commit]
     after = [_texts(patient, commit, before) for commit in results]
+    dropped = [drop for commit in results for drop in _drops(patient, commit)]
     for path, text in before.items():
+        about = [drop for drop in dropped if drop.path == path]
         own = set(_stripped(text)) - set(_stripped(upstream[path]))
         kept = {line for texts in after for line in _stripped(texts[path])}
         if not any(texts[path] for texts in after):  # it may have been renamed
@@ -223,6 +229,7 @@ def _gone_blocks(
             kept = {line for texts in others for t in texts.values() for line in _stripped(t)}
         for head, *lines in _blocks(text, marker):
             lost = [line for line in (head, *lines) if line in own and not _is_in(line, kept)]
+            lost = [line for line in lost if not any(drop.covers([line]) for drop in about)]
             if not lost:
                 continue
             show = ["git", "-C", str(patient.repo), "diff", sync.before[:10], sync.after[:10]]
@@ -238,6 +245,14 @@ def _gone_blocks(
                 what += f"{printable(path)}."
                 cause = f"The merge of {tag}, or whoever resolved its conflicts, changed the block."
                 yield Diagnosis(Level.LOOK, what, cause, then)
+
+
+def _drops(patient: Patient, commit: str) -> list[Drop]:
+    """What people dropped of the fork's, by the record in a commit."""
+    with suppress(Refused):  # the next upgrade refuses an invalid file
+        drops = records.read_drops(git.show(patient.sh, patient.repo, commit, records.DROPS_FILE))
+        return [drop for drop in drops if drop.side == Side.FORK.value]
+    return []
 
 
 def _is_in(line: str, kept: Collection[str]) -> bool:
