@@ -248,7 +248,7 @@ def _gone_blocks(
 
 
 def _drops(patient: Patient, commit: str) -> list[Drop]:
-    """What people dropped of the fork's, by the record in a commit."""
+    """What people dropped on the fork's side, by the record in a commit."""
     with suppress(Refused):  # the next upgrade refuses an invalid file
         drops = records.read_drops(git.show(patient.sh, patient.repo, commit, records.DROPS_FILE))
         return [drop for drop in drops if drop.side == Side.FORK.value]
