@@ -480,6 +480,29 @@ def test_what_upstream_wrote_itself_is_not_taken_for_the_forks(world: World) -> 
     assert "kept it, or brought it back." in conflicts and f"u{left}" in eyes
 
 
+def test_to_which_file_upstream_moved_the_place_of_a_lost_line_is_said(world: World) -> None:
+    head = [f"value_{n} = make_value({n})\n" for n in range(9)]
+    block = [f"    show_part_{n}_of_it(of_the_room_{n})\n" for n in range(6)]
+    mine = [*block[:3], "    show_it_from_right_to_left(of_us)\n", *block[3:]]
+    moved = "def show_the_title(room):\n" + "".join(block).replace("of_the_room", "room")
+
+    def room(lines: list[str]) -> str:
+        return "".join([*head, "def show_the_room():\n", *lines, *head[::-1]])
+
+    world.git("fetch --quiet --no-tags upstream")
+    base = commit_in(world, world.fork, "refs/heads/b", {"a.py": room(block)}, "upstream/main")
+    ours = commit_in(world, world.fork, "refs/heads/o", {"a.py": room(mine)}, base)
+    files: dict[str, str | None] = {"a.py": room(["    show_the_title()\n"]), "title.py": moved}
+    files["other.py"] = "other_value = 1\n"
+    theirs = commit_in(world, world.fork, "refs/heads/t", files, base, message="refactor: title")
+    result = commit_in(world, world.fork, "refs/heads/r", files, ours, theirs)
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    eyes = section((world.fork / "it.html").read_text(), "eyes")
+    place = f"{theirs[:10]} (2025-09-30 refactor: title), and moved it to title.py"
+    assert f"Upstream changed this place in {place}: see whether this is missing there." in eyes
+
+
 def test_a_conflict_that_was_committed_with_its_markers_is_one_thing_to_do(world: World) -> None:
     text = "one\n{}\nthree\n"
     world.git("fetch --quiet --no-tags upstream")

@@ -6,15 +6,18 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import PurePosixPath
 from typing import Any
 
 from ..audit import older
+from ..audit.alike import Index
 from ..audit.fates import Fate
 from ..audit.findings import described
 from ..audit.ledger import Entry
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.session import command
+from ..merge import commits
 from ..merge.hunks import Commit
 from ..run import git
 from ..run.shell import Shell
@@ -40,10 +43,12 @@ _ENDS = {
 _OWN = "upstream's own"
 """What became of lines on the fork's side that upstream wrote, and has redone since."""
 _SEVERAL = 3
-"""The same change in so many files is one item."""
+"""The same change in so many files is one item; so many lines are not elsewhere by chance."""
 _MOST_USES = 10
 _MOST_NAMES = 40
 _LONGEST_PATCH = 20_000
+_MOVED = (Effect.BREAKS, Effect.CODE, Effect.SETTINGS)
+"""What is about these is looked for in other files."""
 _PLAIN = re.compile(r"[\w./@+-]+")
 """Paths that a patch names as they are."""
 
@@ -181,7 +186,11 @@ class Missing:
             reason = f"It will not build, or fails when it runs: what is gone is named. {reason}"
         there = [line[2:] for line in lines if line[:2] in ("/ ", "+ ", "= ")]
         if side is Side.FORK and (who := self._outcomes.wrote(path, there)[:1]):
-            reason += f" Upstream changed this place in {described(who[0])}."
+            reason += f" Upstream changed this place in {described(who[0])}"
+            went = self._went(who[0], path, there) if effect in _MOVED else ""
+            reason += (
+                f", and moved it to {went}: see whether this is missing there." if went else "."
+            )
         places = {entry.where for entry in of_file} - {path, ""}
         are = "Such lines are" if fate is Fate.SUPERSEDED else "They are"
         are = f"{are} in" if fate is not Fate.DROPPED else "In the result, this file is"
@@ -206,6 +215,7 @@ class Missing:
         if fate is Fate.LOST and self._merge.request:
             commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
         by = [*dict.fromkeys(c for entry in of_file for c in entry.commits)]
+        by.sort(key=lambda commit: commit.name in self._sides.own.bringing)
         if side is Side.UPSTREAM:
             by = self._outcomes.upstreams(path, missing)
         elif effect is Effect.VERSION:
@@ -215,6 +225,31 @@ class Missing:
             said = self._sides.origin(path, numbers)
             reason += f" {said or 'No commit of the fork wrote this: a merge brought it.'}"
         return self._eye(first, path, what, reason, [*used, *lines], by, commands, effect)
+
+    def _went(self, commit: Commit, path: str, lines: Iterable[str]) -> str:
+        """The file to which a commit of upstream moved the place in a file where some lines were,
+        perhaps rewritten; "" if it did not."""
+        versions = commits.between(self._sh, self._repo, f"{commit.name}^", commit.name)
+        suffix = PurePosixPath(path).suffix
+        names = [name for name in versions if PurePosixPath(name).suffix == suffix]
+        if path not in versions or not 1 < len(names) <= _MOST_NAMES:
+            return ""
+        made = commits.changes(self._sh, self._repo, [versions[name] for name in names])
+        telling = {line.strip() for line in lines if substantive(line)}
+        gone = [
+            line.strip()
+            for change in made.get(versions[path], ())
+            if telling & {*map(str.strip, change.removed)}
+            for line in change.removed
+            if substantive(line)
+        ]
+        found: dict[str, int] = {}
+        for name in names if gone else ():
+            added = (line for change in made.get(versions[name], ()) for line in change.added)
+            there = Index(line.strip() for line in added)
+            found[name] = sum(bool(there.like(line)) for line in gone) * (name != path)
+        best = max(found, key=lambda name: found[name], default="")
+        return best if best and found[best] >= max(_SEVERAL, len(gone) / 3) else ""
 
     def _same(
         self, files: Sequence[Sequence[Entry]], lines: Sequence[str], effect: Effect
