@@ -47,9 +47,9 @@ def _may_be(entry: Entry) -> bool:
 def said(origin: lives.Origin) -> str:
     """Where lines are from that no commit of the fork is known to have written, as a sentence; ""
     if nothing shows it."""
-    brought = _named(origin.brought)
     if not origin.wrote:
-        return f"Only {brought} brought this, and upstream never had it." * bool(brought)
+        return ""
+    brought = _named(origin.brought)
     text = f"{_OWN} it wrote {'this' if origin.whole else 'some of this'} in {_named(origin.wrote)}"
     if origin.removed:
         text += f", and removed it again in {_named(origin.removed)}"

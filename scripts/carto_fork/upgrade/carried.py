@@ -11,7 +11,6 @@ from typing import Any
 
 from ..audit.fates import Fate
 from ..audit.ledger import Entry
-from ..fork import releases
 from ..fork.fork import Fork
 from ..merge import authorship, commits, hunks
 from ..merge.hunks import Change, Commit
@@ -156,10 +155,8 @@ class Carried:
         asked = [(p, commit) for p in self._sides.mine for commit in self._files.get(p, ())]
         made = authorship.made(self._sh, self._fork.path, self._sides.own, asked)
         # What a copied commit did, only the log knows.
-        ours, theirs = (self._sides.commits[side] for side in ("ours", "theirs"))
-        upstream = releases.not_to_keep(self._sh, self._fork, ours, (theirs,))
-        log = commits.log_of(self._sh, self._fork.path, ours, upstream)
-        changed = {e.commit: e.changed for e in log if len(e.parents) == 1}
+        log = self._sides.log.values()
+        changed = {entry.commit: entry.changed for entry in log if len(entry.parents) == 1}
         pairs = {
             (path, commit): changed[commit][path]
             for path, commit in asked

@@ -13,7 +13,7 @@ from typing import Any
 from ..audit import older
 from ..audit.fates import Fate
 from ..audit.ledger import Entry
-from ..fork import generated
+from ..fork import generated, releases
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..merge import authorship, commits, lives, syncs
@@ -81,6 +81,14 @@ class Sides:
         return authorship.of_fork(
             self._sh, self._fork, self.commits["ours"], self.commits["theirs"]
         )
+
+    @cached_property
+    def log(self) -> Mapping[str, commits.Entry]:
+        """The fork's commits, by name."""
+        ours, theirs = self.commits["ours"], self.commits["theirs"]
+        upstream = releases.not_to_keep(self._sh, self._fork, ours, (theirs,))
+        log = commits.log_of(self._sh, self._fork.path, ours, upstream)
+        return {entry.commit.name: entry for entry in log}
 
     @cached_property
     def _files(self) -> Mapping[str, Sequence[Commit]]:
@@ -195,13 +203,14 @@ class Sides:
         return found
 
     def blamed(self, entries: Sequence[Entry]) -> list[Entry]:
-        """The entries; those of which commits wrote such lines, only with those whose lines they
-        are, on the fork's side."""
+        """The entries; those whose lines several commits wrote, or no known one, with those whose
+        lines they are, on the fork's side."""
         doubtful: dict[str, set[int]] = defaultdict(set)
         lines_of = {
             id(entry): {*entry.account.missing_at}
             for entry in entries
-            if entry.commits and not entry.files and entry.account.fate is not Fate.KEPT
+            if not entry.files and entry.account.fate is not Fate.KEPT
+            if entry.commits or (entry.side is Side.FORK and not older.is_upstreams(entry))
         }
         for entry in entries:
             doubtful[entry.path] |= lines_of.get(id(entry), set())
@@ -213,7 +222,12 @@ class Sides:
 
         with ThreadPoolExecutor() as pool:
             found = zip(paths, pool.map(wrote_in, paths), strict=True)
-            wrote = {(path, line): commit for path, made in found for line, commit in made}
+            wrote = {
+                (path, line): commit
+                for path, made in found
+                for line, commit in made
+                if commit.name in self.log
+            }
         known = []
         for entry, before in zip(entries, self._before(entries), strict=True):
             by = (wrote.get((entry.path, line)) for line in lines_of.get(id(entry), ()))
