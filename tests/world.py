@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,12 +20,15 @@ from typing import Any, TypeVar
 
 import pytest
 from invoke.context import Context
+from invoke.exceptions import ParseError
+from invoke.parser import Parser
 
 import inprocess
 from carto_fork.run.shell import Shell
 from carto_fork.sandbox import build
 from carto_fork.sandbox.build import upstream_and_fork
 from carto_fork.sandbox.history import History, Revision, data, quoted
+from carto_fork.tasks import namespace
 
 ROOT = Path(__file__).parent.parent
 INVOKE = [sys.executable, "-m", "invoke"]
@@ -121,7 +125,9 @@ class World:
     def run_as(self, argv: list[str], cwd: Path, environment: Mapping[str, str]) -> Done:
         """Run a command line in this process; see `inprocess.run`."""
         ended = inprocess.run(argv, cwd, environment)
-        return Done(ended.code, self.neutral(ended.out), self.neutral(ended.err))
+        done = Done(ended.code, self.neutral(ended.out), self.neutral(ended.err))
+        assert not (wrong := misnamed(argv[1:], f"{done.out}\n{done.err}")), (argv, wrong)
+        return done
 
     def spawn(self, line: str, *more: str, cwd: Path | None = None, **variables: str) -> Done:
         """The same as a process of its own, for what ends or signals a process."""
@@ -200,6 +206,48 @@ class World:
         files = {str(path.relative_to(top)): path for path in _files(top, but="objects")}
         left_out = ("logs/", "carto-fork.lock", "carto-fork/clone/")
         return {name: _content(p) for name, p in files.items() if not name.startswith(left_out)}
+
+
+_ADVICE = re.compile(r"^(?:Next|To [a-z ]+): .*|\bthen run .*", re.MULTILINE)
+_TYPED = re.compile(r"(?<![\w./-])(?:invoke|carto-fork) (?:--dry )?(?P<words>[a-z][^`;&|()#<>\n]*)")
+
+
+@cache
+def _parser() -> Parser:
+    return Parser(contexts=namespace.to_contexts())
+
+
+def misnamed(words: Sequence[str], printed: str) -> list[str]:
+    """What a task advises to type and no task takes: command lines, and options that stand alone,
+    which belong to the command named before them or else to the task itself.
+
+    words: the task's command line.
+    """
+    running = next((word for word in words if word in _parser().contexts), "")
+    wrong = []
+    for advice in _ADVICE.findall(printed):
+        task, end = running, 0
+        for typed in _TYPED.finditer(advice):
+            wrong += _not_taken(task, advice[end : typed.start()])
+            line = typed["words"].rstrip(".:, ")
+            task, end = line.split()[0], typed.end()
+            if task not in _parser().contexts:
+                wrong.append(f"no task: {line}")
+                continue
+            with suppress(ValueError):  # what is cut off in a quoted word
+                try:
+                    _parser().parse_argv(shlex.split(line))
+                except ParseError as no:
+                    wrong.append(f"{no}: {line}")
+        wrong += _not_taken(task, advice[end:])
+    return wrong
+
+
+def _not_taken(task: str, text: str) -> list[str]:
+    """The options that a sentence names and a task lacks."""
+    named = re.findall(r"\b(?:with|without|give|use|add|leave out|or) (--[a-z][a-z-]*)", text)
+    taken = _parser().contexts[task].flags if task in _parser().contexts else None
+    return [f"{task} {one}" for one in named if taken is not None and one not in taken]
 
 
 def _files(top: Path, but: str) -> Iterator[Path]:

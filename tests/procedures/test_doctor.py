@@ -757,7 +757,7 @@ def test_a_sync_that_brought_nothing_is_reported(world: World) -> None:
         refused = world.run(line)
         assert refused.code
         assert f"Next: {bring}, publish that" in refused.err
-    assert "or run it with --unhealed" in refused.err
+    assert f"; or run `invoke {line} --unhealed` to merge" in refused.err
     for line in (f"forecast --tag {STABLE}", "ci.guard"):
         assert f"\n    {bring}\n" in world.run(line).out
     world.paste(bring)

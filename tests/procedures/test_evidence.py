@@ -1573,7 +1573,7 @@ def test_an_upgrade_is_refused_if_a_sync_was_squashed(squashed: World) -> None:
         f"up to {parent[:10]} and has one parent only. This merge would stop with 21 conflicts; "
         "once the ancestry is recorded, with 3.",
         f"run `invoke {PAUSES}` with --heal to record it first, "
-        "or with --unhealed to merge without recording it.",
+        f"or `invoke {PAUSES} --unhealed` to merge without recording it.",
         "Your checkout, your branches and origin are unchanged.",
     )
     assert (done.err, done.code) == (said, 1)
@@ -1673,8 +1673,10 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
         if "upgrade" in line:
             untouched = "Your checkout, your branches and origin are unchanged."
         title, code = ("Check failed", 4) if "check" in line else ("Refused", 1)
-        then += f"then run `invoke {line}` again. If it was not a sync, `upgrade-carto` with "
-        said = message(what, f"{then}--unhealed merges without healing.", untouched, title)
+        then += f"then run `invoke {line}` again. If it was not a sync, `invoke "
+        over = line if "upgrade" in line else "upgrade-carto --tag TAG"
+        over = f"{over} --unhealed` merges without healing."
+        said = message(what, f"{then}{over}", untouched, title)
         assert (done.err, done.code) == (said, code)
         assert (everything(published), published.git("for-each-ref")) == before
     assert published.run("fork.heal").out == cost(published, sync, hidden=1, differs=38)

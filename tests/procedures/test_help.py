@@ -17,7 +17,7 @@ from invoke.util import helpline
 
 from carto_fork.program import FORMER, renamed
 from carto_fork.tasks import namespace
-from world import ROOT, Done, World, message
+from world import ROOT, Done, World, message, misnamed
 
 TASKS = sorted(namespace.task_names)
 OPTION = re.compile(r"^  (?:-\w, )?--(?:\[no-])?([\w-]+)(?:=\w+)? *(.*)$")
@@ -76,6 +76,18 @@ def test_an_unknown_option_argument_or_task_is_refused(world: World) -> None:
         assert done.err == f"No idea what {words[:2][-1]!r} is!\n"
     assert world.everything() == before
     assert not (world.fork / ".sandbox").exists()
+
+
+def test_advice_that_nobody_can_type_is_noticed() -> None:
+    """`World.run` asks this about everything that a test lets a task print."""
+    for advice, wrong in (
+        ("run `invoke ci.sync --tag v1` with --heal, or with --unhealed.", ["ci.sync --unhealed"]),
+        ("run `invoke upgrade-carto --tag v1` with --heal, or with --unhealed.", []),
+        ("give --nope, then `invoke next`.", ["setup --nope"]),
+        ("`invoke nothing --pr 1`, then `git push --nope`.", ["no task: nothing --pr 1"]),
+        ("invoke verify --tagg v1", ["No idea what '--tagg' is!: verify --tagg v1"]),
+    ):
+        assert misnamed(["setup"], f"Refused: no.\nNext: {advice}") == wrong
 
 
 def test_a_wrong_command_line_is_json_if_that_was_asked_for(world: World) -> None:

@@ -286,8 +286,7 @@ def test_a_release_of_the_version_on_production_is_refused(world: World) -> None
     )
     again = f"upgrade-carto --tag {TAG} --unhealed"
     then = (
-        "lower it there with `bump-version`; or run `invoke "
-        f"{again.removesuffix(' --unhealed')}` with --unhealed to merge {TAG} all the same."
+        f"lower it there with `bump-version`; or run `invoke {again}` to merge {TAG} all the same."
     )
     refused(world, message(what, then, FETCHED))
     assert world.run(f"{again} --dry").code == 0
@@ -471,7 +470,7 @@ def test_a_sync_branch_that_diverged_from_origin_is_refused(world: World) -> Non
     push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
     what = f"{SYNC} on origin has 1 commit that yours lacks."
     both = f"git log --oneline --left-right {SYNC}...origin/{SYNC}"
-    yours = f"to discard yours, run `invoke {UPGRADE}` with --abort, then without it."
+    yours = f"to discard yours: `invoke {UPGRADE} --abort`, {AGAIN}"
     refused(world, message(what, f"{both}; {yours}", FETCHED))
 
 

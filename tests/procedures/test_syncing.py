@@ -11,7 +11,16 @@ import pytest
 
 from carto_standin.github import Fault, GitHub
 from carto_standin.state import Pull
-from world import BOTH_SIDES, Done, World, commit_in, ghs, resolved_by_hand, slow_but
+from world import (
+    BOTH_SIDES,
+    Done,
+    World,
+    commit_in,
+    ghs,
+    push_as_colleague,
+    resolved_by_hand,
+    slow_but,
+)
 
 TAG = "v1.76.5"
 SYNC = f"upstream-sync/{TAG}"
@@ -580,6 +589,17 @@ def test_a_very_long_pull_request_is_cut(world: World, github: GitHub) -> None:
     link = "[the full report](https://github.com/CartoDB/litellm/actions/runs/7)"
     assert f"more conflicts: {link}" in body
     assert all(name in summary.read_text() for name in files)
+
+
+def test_a_sync_that_is_refused_advises_only_options_that_there_are(
+    world: World, github: GitHub
+) -> None:
+    project = (world.fork / "pyproject.toml").read_text()
+    push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", "1.76.5")})
+    done = world.run(f"ci.sync --no-tests --tag {TAG}")
+    [way] = re.findall(r"or run `invoke (.*?)` to merge v1\.76\.5 all the same", done.err)
+    assert way == f"upgrade-carto --tag {TAG} --no-tests --unhealed"
+    assert world.run(f"{way} --dry").code == 0
 
 
 def test_dry_prints_the_whole_upgrade_of_a_sync(world: World, github: GitHub) -> None:

@@ -106,8 +106,11 @@ def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     world: World, github: GitHub
 ) -> None:
     first = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
-    paused = world.run("resolve-conflicts --pr 1")
-    assert paused.code == 3
+    before = world.everything()
+    dry = world.run("resolve-conflicts --pr 1 --dry")
+    assert (dry.code, dry.err, world.everything()) == (0, "", before)
+    paused = world.paste(dry.out)
+    assert paused.code == 3, paused.err
     assert "pull request 1" in paused.err
     left = re.findall(r"^  (?:content|add/add|modify/delete|rename) .*? (\S+)$", paused.out, re.M)
     assert left

@@ -156,8 +156,14 @@ def described(lost: Lost) -> str:
     )
 
 
-def require_provable(fork: Fork, lost: Lost) -> None:
-    """Raises Refused if recording the ancestry would hide changes that nobody made."""
+UNHEALED = "`upgrade-carto --tag TAG --unhealed`"
+
+
+def require_provable(fork: Fork, lost: Lost, unhealed: str = UNHEALED) -> None:
+    """Raises Refused if recording the ancestry would hide changes that nobody made.
+
+    unhealed: the command that merges all the same.
+    """
     if not lost.hidden:
         return
     paths = "\n  ".join(map(printable, lost.hidden[:_MOST_PATHS]))
@@ -173,8 +179,7 @@ def require_provable(fork: Fork, lost: Lost) -> None:
         f"would treat that as the fork's decision:\n  {paths}{rest}",
         then=f"restore them in a separate commit, for example: {git.at(fork.path)} restore "
         f"--source={lost.parent[:10]} -- PATH; {again}merge that, then run the same command again. "
-        "If it "
-        "was not a sync, `upgrade-carto` with --unhealed merges without healing.",
+        f"If it was not a sync, {unhealed} merges without healing.",
     )
 
 

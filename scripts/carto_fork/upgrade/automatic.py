@@ -113,9 +113,14 @@ def _resolve_request(
             begun.require_upstreams(s.sh, fork, place, state, f"then run `{s.again}` again")
         fresh = not place.exists()
         s.run(steps.FETCH_REQUEST, fetch, held, numbered=False)
-        fork = replace(fork, refs=git.refs(s.sh, fork.path))
-        if git.has_object(s.sh, fork.path, release.base):  # --dry fetches nothing
-            fork = fork.at(s.sh, release.base)
+        needed = (release.base, release.commit, release.pushed)
+        if s.sh.dry and not (
+            place.exists() and all(git.has_object(s.sh, fork.path, x) for x in needed)
+        ):
+            s.console.say("The rest depends on what is checked out there. This continues then:")
+            s.sh.show(s.again)
+            return
+        fork = replace(fork, refs=git.refs(s.sh, fork.path)).at(s.sh, release.base)
         work = Work(s, fork, release.tag, release.commit, place)
         merge, ours = git.merge_of(s.sh, fork.path, release.commit, release.pushed)
         if not merge:
@@ -263,7 +268,7 @@ def sync_upstream(s: Session, options: Options) -> None:
         _end(s, fork, "declined", result, detection)
         return
     # It asks for the pull request itself, to say whether that changed; --dry prints the step.
-    options = replace(options, tag=tag.name, request=s.sh.dry)
+    options = replace(options, tag=tag.name, request=s.sh.dry, automatic=True)
     work = Work(s, fork, tag, release.commit)
     if not (release.pushed and _waits_for_person(work, release)):
         ended = upgrade.run(s, options, leave=True)

@@ -12,7 +12,7 @@ from shlex import quote
 
 import msgspec
 
-from ..fork import records, tags
+from ..fork import records, session, tags
 from ..fork.fork import Fork
 from ..fork.policy import Kind
 from ..fork.tags import TagUse
@@ -175,6 +175,14 @@ class Options:
     proposals: bool = True
     automatic: bool = False
 
+    def typed(self, **more: bool) -> str:
+        """The command line of the upgrade with these options and more, for advice.
+
+        What the automation does a person continues with `upgrade-carto`, which has them all.
+        """
+        line = session.command("", "upgrade-carto", tag=self.tag, **self.words() | more)
+        return f"`{line.strip()}`"
+
     def words(self) -> dict[str, bool]:
         """The same as options of `upgrade-carto`, without the tag."""
         return {
@@ -183,7 +191,7 @@ class Options:
             "no_tests": not self.tests,
             "heal": self.heal,
             "unhealed": self.unhealed,
-            "no_pr": not self.request,
+            "no_pr": not (self.request or self.automatic),
             "no_proposals": not self.proposals,
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
@@ -108,14 +108,14 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     local = fork.refs.commits.get(f"refs/heads/{sync}", "")
     _require_same_tag(sh, fork, target)
     if not options.unhealed:
-        _require_whole(sh, fork, target)
+        _require_whole(sh, fork, target, options)
     # If a run with --direct was killed after its push, only its last steps are left.
     if not (options.direct and local == target.base):
-        _require_newer(sh, fork, target, before, options.unhealed)
+        _require_newer(sh, fork, target, before, options)
     trees = git.worktrees(sh, fork.path)
     work, checkout = work_trees(fork, trees, sync, tag.name)
     notes = _of_fork(sh, fork, target, trees, direct=options.direct)
-    notes += _of_branch(sh, fork, target, local, work, direct=options.direct)
+    notes += _of_branch(sh, fork, target, local, work, options)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
     lost, warnings = _lost_ancestry(sh, fork, target, local, options)
@@ -181,7 +181,7 @@ def _lost_ancestry(
     lost = authorship.lost_of_fork(sh, fork, target.base, target.commit)
     if lost is None or (local and git.is_ancestor(sh, fork.path, lost.parent, local)):
         return None, []
-    healing.require_provable(fork, lost)
+    healing.require_provable(fork, lost, options.typed(unhealed=True))
     note = ""
     if gone := healing.left_out(sh, fork, target.base, target.commit, lost):
         files, sides = len({e.path for e in gone}), {e.side.value for e in gone}
@@ -197,18 +197,18 @@ def _lost_ancestry(
             f"{healing.described(lost)}. This merge would stop with {counted(before, 'conflict')}; "
             f"once the ancestry is recorded, with {after}.{f' But {note}' if note else ''}",
             then="see `fork.heal --check`, then " * bool(note) + "run the same command with --heal "
-            "to record it first, or with --unhealed to merge without recording it.",
+            f"to record it first, or {options.typed(unhealed=True)} to merge without recording it.",
         )
     return lost, [note] if note else []
 
 
-def _require_whole(sh: Shell, fork: Fork, target: Target) -> None:
+def _require_whole(sh: Shell, fork: Fork, target: Target, options: Options) -> None:
     """Raises Refused if a sync in the production branch was reverted or brought nothing."""
     if reverted := reverted_sync(sh, fork, target.base, None, [target.commit]):
         raise Refused(
             f"{reverted.said}.",
             then=f"{reverted.undone(fork)}, publish that, then run the same command again; or run "
-            "it with --unhealed to merge without that.",
+            f"{options.typed(unhealed=True)} to merge without that.",
         )
 
 
@@ -264,7 +264,7 @@ def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
     return ""
 
 
-def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed: bool) -> None:
+def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, options: Options) -> None:
     tag, production = target.tag, fork.policy.branches.production
     if git.is_ancestor(sh, fork.path, target.commit, target.base):
         problem = f"{production} already contains {tag.name}."
@@ -279,7 +279,7 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed:
     problem = f"{tag.name} is not newer than {before}, the version on {production}"
     if Version(before) != tag.version:
         raise Refused(f"{problem}.", then="choose a newer release; `status` names the newest one.")
-    if unhealed:
+    if options.unhealed:
         return
     lost = authorship.lost_of_fork(sh, fork, target.base, target.commit)
     record = "see `fork.heal --check`" if lost and lost.hidden else "record it with `fork.heal`"
@@ -287,8 +287,8 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed:
         f"{problem}: {healing.described(lost)}."
         if lost
         else f"{problem}, although {production} contains no merge of it.",
-        then=f"{record if lost else 'lower it there with `bump-version`'}; or run the same "
-        f"command with --unhealed to merge {tag.name} all the same.",
+        then=f"{record if lost else 'lower it there with `bump-version`'}; or run "
+        f"{options.typed(unhealed=True)} to merge {tag.name} all the same.",
     )
 
 
@@ -487,7 +487,7 @@ def _of_others(
 
 
 def _of_branch(
-    sh: Shell, fork: Fork, target: Target, local: str, work: Path, *, direct: bool
+    sh: Shell, fork: Fork, target: Target, local: str, work: Path, options: Options
 ) -> list[str]:
     """What a person should know about an earlier run's sync branch.
 
@@ -509,7 +509,8 @@ def _of_branch(
                 take += "then run the same command again."
             elif ahead:
                 take = f"{git.at(repo)} log --oneline --left-right {sync}...{origin}/{sync}; "
-                take += "to discard yours, run the same command with --abort, then without it."
+                take += f"to discard yours: {options.typed(abort=True)}, "
+                take += "then run the same command again."
             raise Refused(
                 f"{sync} on {origin} has {counted(behind, 'commit')} that yours lacks.",
                 then=take,
@@ -521,11 +522,12 @@ def _of_branch(
     if not start or git.is_ancestor(sh, repo, target.base, start):
         return notes
     merging = git.work_state(sh, work).merging if (work / ".git").exists() else ""
-    if direct and merging in ("", target.commit):  # another merge is refused later
+    if options.direct and merging in ("", target.commit):  # another merge is refused later
         problem = f"{production} has new commits since {sync} was started."
         take = taking_production(fork, sync, work)
         if merging:
-            take = "finish the merge: run the same command without --direct and with --no-push"
+            stop = replace(options, direct=False, push=False)
+            take = f"finish the merge: {stop.typed()}"
         raise Refused(problem, then=f"{take}; then run the same command again.")
     notes.append(
         f"{production} has new commits since {sync} was started; the pull request shows both."

@@ -111,8 +111,7 @@ def _prepared(
     fork = recovery.put_in_order(s, fork, held, sync, release.commit)
     if held:
         _require_what_was_seen(s, fork, release)
-    # The automation asks for the pull request itself: nobody typed --no-pr.
-    asked = replace(options, request=options.request or leave, automatic=leave)
+    asked = replace(options, request=options.request or leave)
     landing = options.direct and release.pushed
     if held and landing and not github.slug_of(fork.policy.remotes.origin.url):
         # A person wants it landed, even if production's new commits have to be taken in first.

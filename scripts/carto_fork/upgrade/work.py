@@ -109,7 +109,8 @@ class Work:
         ):
             say(f"The hook {self._hook} changed the merge commit: {listed(changed, 5)}.", "yellow")
             off = self.s.spelled_out("`git config carto-fork.hooks false`")
-            say(f"If it should not: {off}, then start over with --abort.", "yellow")
+            over = self.s.command("upgrade-carto", tag=self.tag.name, abort=True)
+            say(f"If it should not: {off}, then start over: `{over}`.", "yellow")
         with suppress(Refused):  # `verify` checks the merged files anyway
             for file, places in version_files.at(self.s.sh, self.fork, self.theirs):
                 for key, stated in places.items():
