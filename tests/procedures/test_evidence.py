@@ -1703,6 +1703,9 @@ def test_verify_passes_a_sync_that_landed_as_a_merge(merged: World) -> None:
         LOCK_FILE + accounted("0 changes") + nothing + page(TAG) + "Next: invoke next\n"
     )
     assert everything(merged) == before
+    compared = merged.run(f"verify --ours origin/carto/main --theirs {TAG} --result {SYNC}")
+    assert f"Refused: origin/carto/main already contains {TAG}: this would" in compared.err
+    assert (compared.code, "verify --landed RELEASE`" in compared.err) == (1, True)
     merged.git("update-ref refs/remotes/origin/carto/main refs/remotes/origin/carto/main^")
     assert merged.run(f"verify --landed {TAG}").out.endswith(done.out)
     push_as_colleague(merged, {"docs/new.md": "new\n"})

@@ -120,6 +120,8 @@ def test_changes_after_an_aborted_merge_are_restored_uncommitted(world: World) -
     assert world.run(f"{UPGRADE} --no-tests").code == 1
     world.git("checkout README.md", repo=work)
     assert world.run(f"{UPGRADE} --no-tests").code == 0
+    given_up = json.loads(world.run(f"{UPGRADE} --abort --json").out)
+    assert given_up == {"tag": TAG, "branch": f"upstream-sync/{TAG}", "abandoned": head}
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def verify_merge(
             ours, theirs, result = (
                 git.commit_of(s.sh, fork.path, revs[side]) for side in ("ours", "theirs", "result")
             )
+            _require_to_merge(s, fork, revs, ours, theirs)
             checked = verify.of_merge(s.sh, fork, fork.path, ours, theirs, result)
         name, what = "", "the merge"
         fix = "fix the result, then run the same command again."
@@ -105,6 +106,19 @@ def verify_merge(
         page(s, fork, name, checked)
     if landed:
         s.console.next(s.command("next"))
+
+
+def _require_to_merge(
+    s: Session, fork: Fork, revs: Mapping[str, str], ours: str, theirs: str
+) -> None:
+    """Raises Refused if a merge could bring nothing, so that everything would pass."""
+    if git.is_ancestor(s.sh, fork.path, theirs, ours):
+        landed = s.command("verify", landed="RELEASE")
+        raise Refused(
+            f"{printable(revs['ours'])} already contains {printable(revs['theirs'])}: this would "
+            "compare nothing of upstream's.",
+            then=f"name the fork's side before the merge, or check what landed: `{landed}`",
+        )
 
 
 def _is_not_merged(checked: Verification) -> bool:

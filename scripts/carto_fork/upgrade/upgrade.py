@@ -253,8 +253,10 @@ def give_up(s: Session, options: Options) -> None:
         branch = f"refs/heads/{abort.values['sync']}"
         head = git.refs(s.sh, fork.path).commits.get(branch, "")
         s.run(steps.ABORT, abort, held, before=saving)
-    if not s.sh.dry:
-        _say_given_up(s.console, s.sh, fork, abort.values["sync"], head)
+    if s.json:
+        s.print_json({"tag": name, "branch": sync, "abandoned": head or None})
+    elif not s.sh.dry:
+        _say_given_up(s.console, s.sh, fork, sync, head)
 
 
 def _under_way(fork: Fork, options: Options) -> str:
@@ -445,9 +447,13 @@ def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str)
 
     head: the commit of its sync branch; "" if it had none.
     """
-    console.say(f"Abandoned. {sync} was at {head[:10]}." if head else "Abandoned.")
     production = fork.production_commit
-    if head and not (production and git.is_ancestor(sh, fork.path, head, production)):
+    landed = bool(head and production) and git.is_ancestor(sh, fork.path, head, production)
+    if landed:
+        console.say(f"Tidied up: {fork.policy.branches.production} has all of {sync}.")
+    else:
+        console.say(f"Abandoned. {sync} was at {head[:10]}." if head else "Abandoned.")
+    if head and not landed:
         console.row("To restore it: ", f"{git.at(fork.path)} branch {sync} {head}")
     origin = fork.policy.remotes.origin
     if fork.tracking(origin, sync) in fork.refs.objects:
