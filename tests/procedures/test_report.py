@@ -251,6 +251,7 @@ def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> Non
     assert "reload_the_server is gone, and the result still names it:" in eyes
     assert "  uses.py:1: " in eyes and "  uses.py:3: " in eyes and "other.py" not in eyes
     # That breaks something, so it stands before what may only be another choice.
+    assert "It will not build, or fails: lib.py lacks what is used." in page
     breaks = re.search(r"<code>lib.py</code> 1 change of the fork.*\(breaks what", eyes)
     assert breaks
     assert breaks.start() < eyes.index("vendored</span>") < eyes.index("<code>gone.txt</code>")
@@ -680,7 +681,7 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
 
 def test_the_same_change_in_many_files_is_one_row(world: World) -> None:
     lines = [f"value_{n} = make_value({n})\n" for n in range(20)]
-    texts = {f"src/part{n}.py": "".join(lines) for n in range(4)}
+    texts = {f"src/part{n}.py": "".join(lines) for n in range(11)}
     mark = "# noqa: the fork checks this by itself\n"
     mine: dict[str, str | None] = {path: mark + text for path, text in texts.items()}
     mine["src/one.py"] = "".join([*lines[:5], "only_of_the_fork = 1\n"])
@@ -694,9 +695,12 @@ def test_the_same_change_in_many_files_is_one_row(world: World) -> None:
     line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
     assert world.run(line).code == 0
     eyes = section((world.fork / "it.html").read_text(), "eyes")
-    assert "4 changes of the fork in 4 files: the same lines" in eyes
+    assert "11 changes of the fork in 11 files: the same lines" in eyes
     assert all(f"1 in {path}" in eyes for path in texts if path != "src/one.py")
     assert eyes.count(f"- {mark.strip()}") == 1
+    # The command is for all of them, whatever its name.
+    [diff] = re.findall(r'data-copy="([^"]*)">Copy git diff of all 11 files<', eyes)
+    assert all(path in diff for path in texts if path != "src/one.py")
     assert "<code>src/one.py</code> 1 change of the fork" in eyes
 
 

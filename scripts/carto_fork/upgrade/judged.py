@@ -68,7 +68,7 @@ class Judged:
                 reason = " ".join([*self._mixed(one), reason, self._how(one)]).strip()
             elif not lines:
                 lines = marked.about(one.what, self._outcomes.text_of(one.path))
-            diff = [self._sides.diff(*paths[:_MOST_FILES], between=one.between)] * bool(paths)
+            diff = [self._sides.diff(*paths, between=one.between)] * bool(paths)
             yield eye(
                 paths[0] if len(paths) == 1 else "",
                 f"{one.check}: {one.what.removeprefix(f'{one.path}: ')}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 from urllib import parse
@@ -117,7 +117,7 @@ class Page:
             "sections": _SECTIONS,
             "counts": counts,
             "fates": sorted(fates.items()),
-            "verdict": self._verdict(),
+            "verdict": self._verdict(eyes),
             "todo": [*self._todo()],
             "notes": self._notes(),
             "numbers": numbers,
@@ -228,14 +228,16 @@ class Page:
         again = command("carto-fork", "upgrade-carto", tag=self._merge.name) if known else ""
         return {_RESOLVE: self._outcomes.begin, _RUN: again}
 
-    def _verdict(self) -> dict[str, str]:
+    def _verdict(self, eyes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        broken = [one["path"] for one in eyes if one["effect"] is Effect.BREAKS and one["path"]]
+        used = f" It will not build, or fails: {listed(broken)} lacks what is used." * bool(broken)
         if self._merge.checked is None:
             left = len(self._outcomes.left)
             text = f"A forecast: {counted(left, 'conflict')} would be left for a person."
             return {"kind": "open" if left else "passed", "text": text}
         wrong = [what for certain, what, *_ in self._open if certain]
         open_ = [what for certain, what, *_ in self._open if not certain]
-        more = f" Also open: {', '.join(open_)}." if open_ else ""
+        more = f"{used} Also open: {', '.join(open_)}." if open_ else used
         if wrong:
             text = "Something is wrong" if self._merge.landed else "It must not land yet"
             return {"kind": "wrong", "text": f"{text}: {', '.join(wrong)}.{more}"}
@@ -381,7 +383,7 @@ class Page:
             reason = self._outcomes.otherwise(first)
             if self._outcomes.named(row) in self._judge.trees(self._judged):
                 reason += " The finding about this directory says what to do."
-            paths = [decision.conflict.path for decision in row[:_MOST_NEAR]]
+            paths = [decision.conflict.path for decision in row]
             path, more = self._outcomes.named(row), [self._sides.diff(*paths)]
             yield eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
 
@@ -396,8 +398,8 @@ class Page:
             lines = ["@@ built", *by_directory(one.files), "@@ what upstream changed"]
             lines += by_directory(one.sources)
             between = self._sides.commits["base"], self._sides.commits["theirs"]
-            more = [way.command for way in one.how[:1]]
-            more += [self._sides.diff(*one.sources[:_MOST_NEAR], between=between)]
+            diff = self._sides.diff(*one.sources, between=between)
+            more = [*(way.command for way in one.how[:1]), diff]
             yield eye(
                 one.place,
                 one.what,
@@ -449,9 +451,8 @@ class Page:
             reason = f"Git merged these without a conflict, at most {_MOST_NEAR} lines apart: read"
             reason += " whether both changes still fit together."
             found.sort(key=lambda x: (effects.ORDER.index(effects.of_file(x[1])), *x))
-            lines = [*near_lines(found)]
-            commands = [self._sides.diff(*(path for _, path, _ in found[:_MOST_NEAR]))]
-            yield eye("", what, "near", "open", reason=reason, lines=lines, commands=commands)
+            diff, lines = self._sides.diff(*(path for _, path, _ in found)), [*near_lines(found)]
+            yield eye("", what, "near", "open", reason=reason, lines=lines, commands=[diff])
 
     def _explained(self) -> Iterator[dict[str, Any]]:
         """Where the changes are that upstream has too, or that are elsewhere."""

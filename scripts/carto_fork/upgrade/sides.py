@@ -44,6 +44,8 @@ _MOST_BLAMED = 40
 _PART = 10
 """So many characters are a part of a longer line not by chance."""
 _MOST_NAMED = 12
+_MOST_SAID, _MOST_PATHS = 10, 200
+"""A command for more files has a name; and it is for no more files than these."""
 _MOST_READ = 500
 """So many files are read to find where names are used that are gone."""
 _ALIKE = 6
@@ -113,10 +115,15 @@ class Sides:
             self._known |= {pair: found.get(pair, ()) for pair in new}
         return lambda pair: self._known[pair]
 
-    def diff(self, *paths: str, between: tuple[str, str] = ("", "")) -> str:
-        """The command that shows what became of files of the fork, or how two commits differ."""
+    def diff(self, *paths: str, between: tuple[str, str] = ("", "")) -> str | tuple[str, str]:
+        """The command that shows what became of files of the fork, or how two commits differ; of
+        many files, with a short name."""
         one, other = between if all(between) else (self.commits[side] for side in self._usual)
-        return f"git diff {one[:10]} {other[:10]} -- {' '.join(map(pathspec_word, paths))}"
+        words = " ".join(map(pathspec_word, paths[:_MOST_PATHS]))
+        line = f"git diff {one[:10]} {other[:10]} -- {words}"
+        which = f"the first {_MOST_PATHS} of" if len(paths) > _MOST_PATHS else "all"
+        name = f"git diff of {which} {len(paths)} files"
+        return line if len(paths) <= _MOST_SAID else (name, line)
 
     def _between(self, one: str, other: str) -> set[str]:
         """The paths in which two trees differ."""
