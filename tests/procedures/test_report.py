@@ -298,12 +298,12 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
 
     kept, lost, merged = (10, "kept_one = 1\n"), (20, "lost_one = 2\n"), (25, "evil_one = 3\n")
     world.git("fetch --quiet --no-tags upstream")
-    files: dict[str, str | None] = {"values.py": text(), "logo.css": logo}
+    files: dict[str, str | None] = {"values.py": text(), "logo.css": logo, "own.scss": ".a {}\n"}
     base = commit_in(world, world.fork, "refs/heads/b", files, "upstream/main")
     theirs = commit_in(world, world.fork, "refs/heads/t", {"new.txt": "x\n"}, base)
     first = {"values.py": text(kept)}
     one = commit_in(world, world.fork, "refs/heads/o", first, base, message="feat: kept")
-    styled = {"logo.css": logo.replace("10px", "12px")}
+    styled = {"logo.css": logo.replace("10px", "12px"), "own.scss": "$size-of-it: 1px;\n.a {}\n"}
     two = commit_in(world, world.fork, "refs/heads/o", styled, one, message="feat: the logo")
     linted = {"values.py": text(kept, (28, "lint_one = 4\n"))}
     two = commit_in(world, world.fork, "refs/heads/o", linted, two, message="Make linter happier")
@@ -319,6 +319,7 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     )
     theirs = commit_in(world, world.fork, "refs/heads/t", {"up.txt": "x\n"}, theirs, between)
     now: dict[str, str | None] = {"values.py": text(kept), "logo.css": logo, "new.txt": "x\n"}
+    now["own.scss"] = ".a {}\n"
     result = commit_in(world, world.fork, "refs/heads/r", now, ours, theirs)
     line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
     assert world.run(line).code == 0
@@ -337,6 +338,9 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     eyes = section(page, "eyes")
     assert eyes.index("<code>values.py</code>") < eyes.index("<code>logo.css</code>")
     assert "(code)" in eyes and "(how it looks)" in eyes
+    # Nobody has to bring back what nothing uses.
+    unused = "Nothing in the result uses $size-of-it: to bring it back changes nothing."
+    assert unused in eyes and "+$size-of-it" not in eyes and "+lost_one = 2" in eyes
 
 
 def test_of_several_commits_with_the_same_line_the_one_whose_line_is_gone_is_named(

@@ -49,6 +49,8 @@ _MOST_NAMES = 40
 _LONGEST_PATCH = 20_000
 _MOVED = (Effect.BREAKS, Effect.CODE, Effect.SETTINGS)
 """What is about these is looked for in other files."""
+_VARIABLE = re.compile(r"\s*([$@][\w-]{4,}|--[\w-]{4,})\s*:.*;?\s*$")
+"""A line of a style sheet that only defines a variable."""
 _PLAIN = re.compile(r"[\w./@+-]+")
 """Paths that a patch names as they are."""
 
@@ -207,6 +209,8 @@ class Missing:
         commands: list[str | tuple[str, str]] = []
         if path in self._outcomes.left and self._merge.request:
             commands = [*self._outcomes.words_about(self._outcomes.decisions[path].conflict)]
+        elif unused := self._unused(of_file):
+            reason += f" Nothing in the result uses {unused}: to bring it back changes nothing."
         elif fate is not Fate.DROPPED and effect is not Effect.VERSION:
             commands = [*(patch or self._back(path, side))]
             if not commands:
@@ -225,6 +229,18 @@ class Missing:
             said = self._sides.origin(path, numbers)
             reason += f" {said or 'No commit of the fork wrote this: a merge brought it.'}"
         return self._eye(first, path, what, reason, [*used, *lines], by, commands, effect)
+
+    def _unused(self, of_file: Sequence[Entry]) -> str:
+        """The variables of style sheets that missing lines define, if that is all they do, and if
+        the result does not name them; else ""."""
+        lines = [x for entry in of_file for x in entry.account.missing if substantive(x)]
+        found = [match[1] for line in lines if (match := _VARIABLE.match(line))]
+        if not found or len(found) < len(lines) or any(entry.account.back for entry in of_file):
+            return ""
+        words = ["git", "-C", str(self._repo), "grep", "-I", "-l", "-w", "-F", "--no-color"]
+        words += [word for name in found for word in ("-e", name)]
+        answer = self._sh.read([*words, self._sides.commits["result"], "--"])
+        return listed(found) if not git.checked(answer, "names", 1).out else ""
 
     def _went(self, commit: Commit, path: str, lines: Iterable[str]) -> str:
         """The file to which a commit of upstream moved the place in a file where some lines were,
@@ -334,11 +350,11 @@ def _whose(entry: Entry) -> str:
 
 
 def _share(of_file: Sequence[Entry]) -> str:
-    """How much of some changes is nowhere, if not all, as the end of a sentence."""
+    """How much of some changes is missing, if not all, as the end of a sentence."""
     added = [line for e in of_file for line in e.account.change.added if substantive(line)]
     nowhere = [x for e in of_file for x in e.account.traceless if x in e.account.change.added]
     part = 0 < len(nowhere) < len(added)
-    return f", of which {len(nowhere)} of {len(added)} lines are nowhere" * part
+    return f", of which {len(nowhere)} of {len(added)} lines are missing" * part
 
 
 def _said_of_used(used: Mapping[str, Sequence[str]], of_file: Sequence[Entry]) -> list[str]:

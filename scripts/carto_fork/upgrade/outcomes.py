@@ -270,7 +270,8 @@ class Outcomes:
             return f"by {self.proposed[path].by}", [f"No rule decided it: {decision.why}"]
         if outcome == PERSON:
             tool = [f"A tool writes it; to regenerate it: {self._locks.get(path)}"]
-            why = f"No rule decided it: {decision.why or 'it needs a person.'}"
+            part = "all of it" if any(decision.became) else "it"
+            why = f"No rule decided {part}: {decision.why or 'it needs a person.'}"
             more = [*self._dropped(path), *self._beside(decision.conflict), *self._written(path)]
             return now, [done, *more, why, *tool * (path in self._locks)]
         if outcome == OTHERWISE:
