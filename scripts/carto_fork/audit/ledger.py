@@ -502,15 +502,9 @@ class _Explanations:
     def _by_drop(self, entry: Entry) -> str:
         lines = [*entry.account.missing, *entry.account.back]
         telling = [line for line in lines if substantive(line)]
-        return next(
-            (
-                drop.reason
-                for drop in self._drops
-                if (drop.path, drop.side) == (entry.path, entry.side.value)
-                and drop.covers(telling or lines)
-            ),
-            "",
-        )
+        about = entry.path, entry.side.value
+        mine = (drop for drop in self._drops if (drop.path, drop.side) == about)
+        return next((drop.reason for drop in mine if drop.covers(telling or lines)), "")
 
     def _by_rule(self, entry: Entry, file: _File, contested: bool) -> str:
         """The reason of the first matching rule, if it explains the loss."""

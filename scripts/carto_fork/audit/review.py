@@ -57,17 +57,7 @@ def verify_merge(
     page: writes the review page; it gets the release's name, if one was given.
     Raises CheckFailed if something is wrong or lost.
     """
-    given = [option for option, rev in revs.items() if rev]
-    if given and len(given) < len(revs):
-        missing = [f"--{option}" for option in revs if option not in given]
-        problem = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
-        raise Usage(problem, then="name all three commits of the merge.")
-    if sum(map(bool, (tag, given, landed))) > 1:
-        raise Usage(
-            "--tag, --landed and three commits exclude each other.", then="choose one of them."
-        )
-    require_names(revs)
-    if given:
+    if _is_given(tag, revs, landed):
         fork = s.open_fork()
         with s.console.working("verify"):
             ours, theirs, result = (
@@ -106,6 +96,21 @@ def verify_merge(
         page(s, fork, name, checked)
     if landed:
         s.console.next(s.command("next"))
+
+
+def _is_given(tag: str, revs: Mapping[str, str], landed: str) -> bool:
+    """Whether three commits name a merge. Raises Usage if more or less than one is named."""
+    given = [option for option, rev in revs.items() if rev]
+    if given and len(given) < len(revs):
+        missing = [f"--{option}" for option in revs if option not in given]
+        problem = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        raise Usage(problem, then="name all three commits of the merge.")
+    if sum(map(bool, (tag, given, landed))) > 1:
+        raise Usage(
+            "--tag, --landed and three commits exclude each other.", then="choose one of them."
+        )
+    require_names(revs)
+    return bool(given)
 
 
 def _require_to_merge(

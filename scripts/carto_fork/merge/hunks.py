@@ -43,9 +43,8 @@ _MARKERS = re.compile(r"^(?:(<{7}|[|]{7}|>{7})(?: [^\n]*)?|(={7}))\r*(?:\n|\Z)",
 
 def parse(text: str) -> list[Segment] | None:
     """The text's segments in order; None if the markers in it do not add up."""
-    segments: list[Segment] = []
-    merged = 0  # where the merged text after the last hunk begins
-    marks: list[re.Match[str]] = []  # of the open hunk
+    segments, merged = list[Segment](), 0  # where the merged text after the last hunk begins
+    marks = list[re.Match[str]]()  # of the open hunk
     for mark in _MARKERS.finditer(text):
         kind = mark[1] or mark[2]
         if not marks:
@@ -449,8 +448,7 @@ class Memory:
         return self.seen.get(_key(path, hunk))
 
     def learn(self, path: str, merged: str, result: str, commit: str) -> None:
-        """Remember how the hunks of a merged text with markers were resolved in the committed
-        text."""
+        """Remember how a commit's text resolved the hunks of a merged text with markers."""
         segments = parse(merged)
         if segments is None:
             return
@@ -532,10 +530,10 @@ def only_added(conflict: Conflict, hunk: Hunk) -> bool:
     """Whether both sides only added lines, none of which the other side's file already has."""
     if hunk.base != () or conflict.base is None or conflict.texts is None:
         return False
-    from rapidfuzz import fuzz, process  # slow to import
-
     if conflict.path.endswith(_KEYED):
         return False
+    from rapidfuzz import fuzz, process  # slow to import
+
     ours = [line.strip() for line in hunk.ours if substantive(line)]
     theirs = [line.strip() for line in hunk.theirs if substantive(line)]
     everything = [

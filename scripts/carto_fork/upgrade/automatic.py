@@ -17,6 +17,7 @@ from ..fork.releases import Target
 from ..fork.session import Session
 from ..merge import resolve as deciding
 from ..merge.hunks import Conflict
+from ..merge.resolution import Resolution
 from ..merge.words import Words, bring_back
 from ..run import files, git, github
 from ..run.errors import Paused, Refused, Usage
@@ -142,16 +143,8 @@ def _resolve_request(
                 _refuse_decided(s, fetch, held, refusal, again)
             raise
         done = propose(s, fork, place, done, (ours, release.commit, name), proposing)
-        stopped = {*(d.conflict.path for d in done.left), *done.marked}
         say_sides(s, done, pr=request)
-        if stopped and not s.sh.dry:
-            raise Paused(
-                f"{counted(len(stopped), 'file')} of pull request {pull.number} "
-                f"{'needs' if len(stopped) == 1 else 'need'} a person.",
-                untouched="Nothing was committed or pushed; what could be decided is staged.",
-                then=f"resolve in {git.named(place)}, `git add` each file, then run `{again}` "
-                "again.",
-            )
+        _require_resolved(s, done, pull, place, again)
         values = fetch.values | {"open": "yes" if left else ""}
         s.run(steps.FINISH, replace(fetch, values=values), held, work)
         if held:
@@ -163,6 +156,18 @@ def _resolve_request(
                 s.console.next(test)
             else:
                 s.console.next(github.view(hub, pull.number))
+
+
+def _require_resolved(s: Session, done: Resolution, pull: Pull, place: Path, again: str) -> None:
+    """Raises Paused if something is left in the work tree of a pull request."""
+    stopped = {*(d.conflict.path for d in done.left), *done.marked}
+    if stopped and not s.sh.dry:
+        raise Paused(
+            f"{counted(len(stopped), 'file')} of pull request {pull.number} "
+            f"{'needs' if len(stopped) == 1 else 'need'} a person.",
+            untouched="Nothing was committed or pushed; what could be decided is staged.",
+            then=f"resolve in {git.named(place)}, `git add` each file, then run `{again}` again.",
+        )
 
 
 def _open_sync(s: Session, request: str) -> tuple[Fork, Hub, Pull, Target]:

@@ -141,18 +141,10 @@ def open_request(work: Work, *, numbered: bool = True) -> Opened:
             # Only now its author is known; the text warns about that.
             run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), before=done, after=count)
             done += 1
-    for one in pulls:
-        newer = tags.classify(branches.tag_of(one.head) or "", fork.policy.tags)
-        if newer and newer > tag:
-            what = f"Pull request {one.number} for the newer release {newer.name} is open, too."
-            s.console.say(what, "yellow")
+    _say_newer(s, fork, pulls, tag)
     if pull is not None:
         for number, (release, one) in enumerate(older):
-            comment = f"Superseded by #{pull.number}, for the newer release {tag.name}. The branch "
-            comment += "is kept"
-            if any(piece.branch == one.head for piece in sync.people):
-                comment += "; the newer one contains everything that people made here"
-            comment += "."
+            comment = _superseded(pull, tag, one, sync)
             closing = Plan(values | {"number": str(one.number), "comment": comment}, frozenset())
             run(SUPERSEDE, closing, before=done + number, after=count - number - 1)
             said = f"Pull request {one.number} ({release}) was closed: #{pull.number} replaces it."
@@ -167,6 +159,23 @@ def open_request(work: Work, *, numbered: bool = True) -> Opened:
         number=pull.number if pull else None,
         url=pull.url if pull else "",
     )
+
+
+def _say_newer(s: Session, fork: Fork, pulls: Sequence[Pull], tag: Tag) -> None:
+    """Print which pull requests for newer releases are open."""
+    for one in pulls:
+        newer = tags.classify(fork.policy.branches.tag_of(one.head) or "", fork.policy.tags)
+        if newer and newer > tag:
+            what = f"Pull request {one.number} for the newer release {newer.name} is open, too."
+            s.console.say(what, "yellow")
+
+
+def _superseded(pull: Pull, tag: Tag, older: Pull, sync: Sync) -> str:
+    """The comment with which a pull request for an older release is closed."""
+    comment = f"Superseded by #{pull.number}, for the newer release {tag.name}. The branch is kept"
+    if any(piece.branch == older.head for piece in sync.people):
+        comment += "; the newer one contains everything that people made here"
+    return f"{comment}."
 
 
 def _forget_refused(s: Session, fork: Fork, hub: Hub, pulls: Sequence[Pull], sync: Sync) -> None:
