@@ -148,13 +148,16 @@ def task(
     return made
 
 
+_DRY = "Every task takes --dry, too: it prints the commands, and changes nothing."
+
+
 def _help(about: str, example: str, ends: Sequence[int]) -> str:
     """The help text of a task: what it does, an example, and how it may end."""
     shown = [code for code in ExitCode if code in (*_ENDS, *ends)]
     codes = [f"  {int(code):<3}  {code.meaning}" for code in shown]
     codes = [textwrap.fill(code, _WIDTH, subsequent_indent=" " * 7) for code in codes]
     parts = [textwrap.fill(part, _WIDTH) for part in inspect.cleandoc(about).split("\n\n")]
-    parts += [f"Example:\n  {example}", "\n".join(["Exit codes:", *codes])]
+    parts += [f"Example:\n  {example}", _DRY, "\n".join(["Exit codes:", *codes])]
     return "\n\n".join(parts)
 
 

@@ -100,8 +100,7 @@ def upgrade_carto(
     Evidence and the fork's rules decide conflicts; the others are left for you to decide: resolve
     them, `git add` each file, and run the same command again. It then sets the version, accounts
     for every change of both sides, installs and tests the result, and publishes the sync branch.
-    Whatever step is interrupted or fails, the same command continues. With --dry it prints every
-    command and changes nothing.
+    Whatever step is interrupted or fails, the same command continues.
     """
     from .upgrade import begun, upgrade
 

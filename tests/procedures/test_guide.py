@@ -152,6 +152,8 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
     said = json.loads(world.run("next --json").out)
     assert said["command"] == left[0]
     assert said["why"].startswith("The last check failed (lost: 2 fork changes in Makefile). ")
+    [lost] = json.loads(world.run("doctor --json --check losses").out)["findings"]
+    assert (lost["level"], lost["then"]) == ("look", "invoke next")
     assert said["why"].endswith("; then this checks it, and pushes it.")
     world.git(f"checkout --quiet origin/upstream-sync/{STABLE} -- Makefile", repo=work)
     world.git("commit --quiet -m 'chore: the Makefile, as it was merged'", repo=work)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from carto_fork.run.text import withheld
+from carto_fork.run.text import listed, withheld
 from carto_fork.sandbox.history import Change, History, Revision
 from world import (
     INVOKE,
@@ -283,7 +283,7 @@ def test_failing_tests_on_the_merged_tree_stop_the_upgrade(tmp_path: Path) -> No
         "Check failed: `make test-unit` ended with exit code 2 on the merged tree "
         f"(log: .git/carto-fork/{NEXT}/test.log).\n"
         f"It saw none of these variables; `environment` in `[commands]` names what it may see: "
-        f"{', '.join(withheld())}.\n"
+        f"{listed(withheld(), 4)}.\n"
         f"{AS_BEFORE}"
         f"Next: fix it in ../{work.name}, commit, then run `invoke {UPGRADE_NEXT}` again "
         "(--no-tests skips this step).\n"
@@ -646,7 +646,7 @@ def test_advice_for_conflicts_in_oddly_named_files_works_when_pasted(oddly_named
     """Pasted in the given directory, each adds its own file."""
     world = oddly_named
     paused = world.run(f"{UPGRADE_NEXT} --no-tests")
-    advice = re.findall(r"^    then: +.*, then:\n +(git .* add -- .*)$", paused.out, re.MULTILINE)
+    advice = re.findall(r"^    to do: +.*, then:\n +(git .* add -- .*)$", paused.out, re.MULTILINE)
     assert len(advice) == len(NAMES)
     for number, line in enumerate(advice, 1):
         assert world.paste(line).code == 0, line

@@ -74,7 +74,7 @@ def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
     body = pull.body
     for part in (
         "Do not squash",
-        "In them, 18 fork lines gave way to upstream's.",
+        "18 fork lines gave way to upstream's.",
         "| `litellm/router.py` | content | upstream's | dropped on purpose: ",
         "**0 changes lost**",
         "| new | upstream workflow | `.github/workflows/publish-migrations.yml` |",
@@ -176,7 +176,7 @@ def test_undecided_conflicts_are_published_for_a_person(world: World, github: Gi
     assert done.code == 0, done.err
     assert json.loads(done.out)["result"] == "conflicts"
     # Its work tree is gone: nobody can resolve anything there.
-    assert "    then:     " not in done.err
+    assert "    to do:    " not in done.err
     assert done.err.endswith("\nNext: invoke resolve-conflicts --pr 1\n")
     assert len(re.findall(r"^ *worktree ", done.err, re.M)) == 1, done.err
     [pull] = pulls(github)

@@ -710,7 +710,7 @@ def test_resolve_conflicts_decides_as_an_upgrade_does(world: World) -> None:
     merging(world, TAG)
     done = world.run("resolve-conflicts")
     assert done.code == 0
-    assert " 0 left. In them, 18 fork lines gave way to upstream's." in " ".join(done.out.split())
+    assert " 0 left. 18 fork lines gave way to upstream's." in " ".join(done.out.split())
     assert done.out.endswith("\nNext: git commit\n")
     tree = world.git("write-tree")
     world.git("merge --abort")
@@ -791,7 +791,7 @@ def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(
     said = PAUSED.replace("2 conflicts", f"{len(left)} conflicts")
     assert (done.err, done.code) == (said, 3)
     assert done.out.count("    why:      Edited by hand, not staged.\n") == 2
-    assert "    then:     git add -- poetry.lock\n" in done.out
+    assert "    to do:    git add -- poetry.lock\n" in done.out
     assert {path: (world.fork / path).read_text() for path in resolved} == resolved
     assert unmerged(world) == sorted(left)
     assert beside.read_text().startswith("# mine\n")

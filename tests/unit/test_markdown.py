@@ -58,7 +58,7 @@ def test_a_table_cell_contains_no_pipe_or_line_break(text: str) -> None:
         ("<b>", "\\<b\\>"),
         ("a\nb", "a b"),
         ("`x`", "\\`x\\`"),
-        ("[a](b)", "\\[a\\]\\(b\\)"),
+        ("[a](b)", "\\[a\\](b)"),
         ("${{ x }}", "\\$\\{\\{ x \\}\\}"),
         ("plain words", "plain words"),
     ],

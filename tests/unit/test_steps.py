@@ -22,7 +22,7 @@ from carto_fork.run.console import Console
 from carto_fork.run.errors import CheckFailed, ExitCode, Failed, Paused, Refused, Stop
 from carto_fork.run.shell import Shell
 from carto_fork.run.steps import Condition, Journal, Plan, Runner, Step, locked
-from carto_fork.run.text import withheld
+from carto_fork.run.text import listed, withheld
 from carto_fork.tasks import program
 from carto_fork.upgrade import pull_request
 from carto_standin.github import GitHub
@@ -538,7 +538,7 @@ def test_the_first_command_that_fails_is_a_failed_check(stage: Stage) -> None:
         "Check failed: `sh -c 'exit 7'` ended with exit code 7 on the merged tree "
         f"(log: {stage.place}/logs/test.log).\n"
         f"It saw none of these variables; `environment` in `[commands]` names what it may see: "
-        f"{', '.join(withheld())}.\n"
+        f"{listed(withheld(), 4)}.\n"
         f"{UNTOUCHED}\n"
         f"Next: fix {stage.place}."
     )

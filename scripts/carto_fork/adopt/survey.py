@@ -173,7 +173,7 @@ class _Survey:
                 "name",
                 self._name,
                 GUESS,
-                "the owner of the remote" if self._slug else "change it as you like",
+                "the owner of the remote" if self._slug else "its guide, markers and tags say it",
             )
         yield self.origin.guess("remotes.origin", self._origin_surety, "the clone's remote")
         yield self.upstream.guess("remotes.upstream", *self._upstream_why)

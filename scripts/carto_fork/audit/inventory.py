@@ -308,6 +308,8 @@ def _say_features(
     console: Console, policy: Policy, missing: Sequence[Finding], command: Callable[..., str]
 ) -> None:
     """Print the features of the manifest, and what is missing."""
+    if policy.feature:
+        console.say("Features of the policy:", "bold")
     for feature in policy.feature:
         console.row("  ", feature.name)
     for finding in missing:

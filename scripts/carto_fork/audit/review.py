@@ -501,7 +501,7 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
     for (_, path), of_file in list(files.items())[:_MOST_ENTRIES]:
         at, said = of_file[0].account.change.line, f"{of_file[0].side.whose} change"
         console.annotate(title, said, path=path, line=at, sure=style == "red")
-    most_lines = 4 if len(files) <= 4 else 1
+    most_lines, traced = (4 if len(files) <= 4 else 1), False
     for (side, path), of_file in list(files.items())[:_MOST_ENTRIES]:
         counts = in_short(of_file)
         words = dict.fromkeys(word for entry in of_file for word in entry.account.words)
@@ -524,8 +524,11 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         for line in lines[:most_lines]:
             shown = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
             console.row("             ", shown, "dim")
+            traced |= line.startswith("~")
         for commit in list(dict.fromkeys(c for entry in of_file for c in entry.commits))[:2]:
             console.say(f"{commit.name[:10]} {commit.subject}", head="           by ")
     if len(files) > _MOST_ENTRIES:
         more = counted(len(files) - _MOST_ENTRIES, "more file")
         console.say(f"  and {more} (--json has them all)")
+    if traced:
+        console.say("  (~: the result has this line in another form)", "dim")

@@ -90,6 +90,8 @@ class _Adviser:
         yield from self._reverted()
         yield from self._unreachable()
         yield from self._change()
+        if self._own_release is None:  # its first release is of what it upgrades to
+            yield from self._newer()
         yield from self._release()
         yield from self._newer()
         if self._facts.problems or status.is_marked(self._sh, fork):

@@ -206,7 +206,10 @@ class Patient:
         refs = self.fork.refs
         old, old_name = self._brought(self.commit)
         if not old:
-            raise Unchecked("this clone knows no upstream commit")
+            upstream = self.fork.policy.remotes.upstream.name
+            fetch = f"{git.at(self.repo)} fetch --tags {upstream}"
+            what = f"this clone has neither a branch of `{upstream}` nor the release in production"
+            raise Unchecked(f"{what}\n{fetch}")
         syncs = ((ref, tags.classify(name, self.fork.policy.tags)) for ref, name in self.syncs)
         if started := [(tag, ref) for ref, tag in syncs if tag and refs.tag(tag.name)]:
             tag, ref = max(started)

@@ -240,6 +240,8 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         unmerged = counted(len(paths), "unmerged file")
         problem = f"{state} with {unmerged}{markers}: {listed(paths)}."
         cause = "Both sides changed the same; this decides what it can, and lists what is left."
+        if again:
+            cause = "Both sides changed the same. Resolve that; this lists it, and continues."
         resolve = again or patient.command("resolve-conflicts", repo=str(work))
         if merge:
             cause, resolve = "Both sides changed the same, and no rule decides that.", merge.how
@@ -339,7 +341,7 @@ def _remotes(patient: Patient) -> Iterator[Diagnosis]:
         then = f"{git.at(patient.repo)} fetch {remotes.origin.name}"
         yield Diagnosis(Level.LOOK, what, "What follows is about an older state of it.", then)
     if patient.fork.url(remotes.upstream) and not patient.fork.upstream_tips:
-        what = f"nothing of the remote `{remotes.upstream.name}` has been fetched yet."
+        what = f"no branch of the remote `{remotes.upstream.name}` has been fetched yet."
         cause = "Without it, nothing separates upstream's changes from the fork's own."
         then = f"{git.at(patient.repo)} fetch {remotes.upstream.name}"
         yield Diagnosis(Level.LOOK, what, cause, then)

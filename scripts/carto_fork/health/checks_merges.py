@@ -172,6 +172,12 @@ def _losses(patient: Patient) -> Iterator[Diagnosis]:
         what = f"The last check of the sync to {wrong.tag} failed ({wrong.what})."
         cause = "It landed like that, and no later check found it right."
         yield Diagnosis(Level.BROKEN, what, cause, patient.command("verify", landed=wrong.tag))
+    for ref, tag in patient.syncs:
+        checked = review.kept(patient.fork, tag) if ref.startswith("refs/heads/") else None
+        if checked and not checked.passed and checked.result == patient.fork.refs.commits[ref]:
+            what = f"The last check of the upgrade to {tag} failed ({review.in_one_line(checked)})."
+            cause = "It is not published; `next` says what can be done about it."
+            yield Diagnosis(Level.LOOK, what, cause, patient.command("next"))
 
 
 def _drift(patient: Patient) -> Iterator[Diagnosis]:
@@ -499,7 +505,7 @@ CHECKS = (
         "An upgrade reports hundreds of conflicts, or leaves upstream's work out.",
         _ancestry,
     ),
-    Check("losses", "A sync that landed has lost something.", _losses),
+    Check("losses", "A sync has lost something.", _losses),
     Check("drift", "The same conflicts come again with every upgrade.", _drift, slow=True),
     Check("workflows", "An upstream workflow runs in the fork.", _workflows),
     Check("docker", "A merge changed what the fork adds to its images.", _docker),

@@ -40,7 +40,7 @@ def check(patient: Patient) -> Iterator[Diagnosis]:
         return
     if patient.notes:
         commit, loaded = patient.fork.production_commit[:10], patient.fork.loaded
-        at = f" ({commit})" if commit and not loaded.is_default else ""
+        at = f" ({commit})" if commit and not (loaded.is_default or patient.fork.draft) else ""
         cause = f"`{patient.command('fork.config')}` prints it."
         yield Diagnosis(Level.NOTE, f"the policy in force is {loaded.source}{at}.", cause, "")
     yield from _release_names(patient)

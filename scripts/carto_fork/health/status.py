@@ -239,6 +239,8 @@ def _kept(
         if not name or not (name in merged or published):
             continue
         state = git.work_state(sh, tree.path)
+        if name not in merged and not (state.dirty or state.untracked):
+            continue  # the same command ends the upgrade, and removes it
         reopened = name not in merged and branches.reopened(sh, tree.path, state)
         if not (state.merging or state.unmerged or reopened):
             there = quote(str(git.nearest(tree.path, fork.path)))
@@ -265,6 +267,7 @@ def _in_progress(
         if tag is None:
             continue  # the branch is not named after a release
         work = places.get(f"refs/heads/{branch}")
+        place = git.named(work) if work else ""
         remote = fork.refs.objects.get(fork.tracking(origin, branch))
         same = remote == fork.refs.objects.get(f"refs/heads/{branch}", remote)
         begun = git.work_state(sh, work) if work else None
@@ -279,13 +282,13 @@ def _in_progress(
             state = f"published to {origin.name}"
             if reopened:
                 now = f"{counted(left, 'conflict')} left" if left else "resolved, not committed,"
-                state = f"{state}; {now} in {work}"
+                state = f"{state}; {now} in {place}"
         elif work and (merge := for_a_person(sh, fork, work, but=tag.name)):
             state = f"{merge.what}; {merge.how}"
-        elif left:
-            state = f"{counted(left, 'conflict')} left in {work}"
+        elif work and left:
+            state = f"{counted(left, 'conflict')} left in {place}"
         else:
-            state = f"prepared in {work}" if work else "started"
+            state = f"prepared in {place}" if work else "started"
         yield InProgress(branch, tag.name, tag.release, state, published, left, reopened)
 
 
@@ -316,12 +319,13 @@ def show(console: Console, facts: Status, repo: str, why: str) -> None:
         return f"{state}, as of the last fetch"
 
     version = ", ".join(sorted(set(facts.version.values()))) or "not stated"
+    origins = " (origin's)" if facts.local not in (None, (0, 0)) else ""
     where = "" if facts.online else " (as of the last fetch: upstream cannot be reached)"
     console.facts(
         [
             ("fork", repo),
             ("checked out", facts.checked_out or "detached HEAD"),
-            (f"version on {facts.production}", version),
+            (f"version on {facts.production}", f"{version}{origins}"),
             ("upstream tag in it", named(facts.contained)),
             ("newest release of the fork", named(facts.own_release)),
             ("newest stable upstream tag", named(facts.upstream_release) + where),
@@ -419,7 +423,8 @@ def landed(sh: Shell, fork: Fork, contained: Tag | None) -> str:
     at, remove = git.at(fork.path), f"{git.at(fork.path)} push {origin.name} --delete"
     said = ""
     if merged:
-        said += f" What has landed is still on {origin.name} as {listed(merged)}; to remove it: "
+        said += f" What has landed is still on {origin.name} as {listed(merged)}; to remove "
+        said += f"{'it' if len(merged) == 1 else 'them'}: "
         said += f"`{remove} {' '.join(merged)}`"
     if over:
         name, refs = fork.policy.branches.production, (f"{origin.name}/{x}" for x in over)

@@ -242,7 +242,8 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
         console.result("No conflicts.")
         return
     dropped = sum(decision.dropped for decision in resolution.decisions)
-    lines = f" In them, {counted(dropped, 'fork line')} gave way to upstream's." if dropped else ""
+    now = " just now" if resolution.before else ""
+    lines = f" {counted(dropped, 'fork line')} gave way to upstream's{now}." if dropped else ""
     console.result(
         f"{total - left} of {counted(total, 'conflict')} decided, {left} left.{lines}",
         "bold",
@@ -283,7 +284,7 @@ def _show_words(console: Console, work: Path, theirs: str, decided: Sequence[Dec
 def _show_todo(console: Console, line: str) -> None:
     """Print what to do about a conflict; a command after something to do is on its own line."""
     first, then, command = line.partition(", then git ")
-    console.row("    then:     ", f"{first}, then:" if then else first)
+    console.row("    to do:    ", f"{first}, then:" if then else first)
     if then:
         console.row("              ", f"git {command}")
 

@@ -53,7 +53,10 @@ class _Step:
 
         seconds = time.monotonic() - self.begun
         mark = _SPINNER[int(seconds * 8) % len(_SPINNER)]
-        lines = [(f"{mark} {self.head} {self.what}  {seconds:.0f} s", "bold"), *self.rows[-1:]]
+        head, took = f"{mark} {self.head} ", f"  {seconds:.0f} s"
+        room = options.max_width - len(head) - len(took)
+        what = self.what if len(self.what) <= room else f"{self.what[: room - 1]}…"
+        lines = [(f"{head}{what}{took}", "bold"), *self.rows[-1:]]
         for line, style in lines:
             text = Text(line, style)
             text.truncate(options.max_width, overflow="ellipsis")

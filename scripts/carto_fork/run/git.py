@@ -127,8 +127,8 @@ def nearest(path: Path, start: Path = Path()) -> Path:
 
 
 def named(directory: Path) -> str:
-    """A directory as it appears in a sentence, where `.` would be unclear."""
-    return str(directory) if directory.name else directory.resolve().name
+    """A directory as it appears in a sentence, where `.` and `..` would be unclear."""
+    return str(directory) if directory.name not in ("", "..") else directory.resolve().name
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import msgspec
 from .console import Console
 from .errors import CheckFailed, Failed, Refused, Stop, cure_of_git, cure_of_text
 from .shell import Answer, Shell, command_line, fill
-from .text import joined, scrub, withheld
+from .text import joined, listed, scrub, withheld
 
 
 @dataclass(frozen=True)
@@ -227,6 +227,9 @@ _FAILED = "failed.log"
 
 _HIDDEN = "It saw none of these variables; `environment` in `[commands]` names what it may see"
 
+_NAMED = 4
+"""Variables that a message names; the log has them all."""
+
 
 class Runner:
     """Runs procedures.
@@ -406,9 +409,10 @@ class Runner:
                 with self.console.timed():
                     answer = self.sh.run(words, within=plan.work, live=log, without=hidden)
                 if not answer.ok:
+                    more = f"\n{_HIDDEN}: {listed(hidden, _NAMED)}." if hidden else ""
+                    log[-1].write(f"{_HIDDEN}: {', '.join(hidden)}.\n" if hidden else "")
                     raise CheckFailed(
-                        f"`{line}` {answer.ending} on the merged tree (log: {log_path})."
-                        + (f"\n{_HIDDEN}: {', '.join(hidden)}." if hidden else ""),
+                        f"`{line}` {answer.ending} on the merged tree (log: {log_path}).{more}",
                         untouched=_untouched(step, plan),
                         then=_sentence(step.stuck, plan),
                     )

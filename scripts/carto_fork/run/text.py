@@ -197,7 +197,7 @@ def joined(words: Iterable[str]) -> str:
     return " ".join(map(file_word, words))
 
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$@]|:(?=\S))")  # `: ` is in no `:name:`
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#+!|<>~&$@]|:(?=\S))")  # `: ` is in no `:name:`
 
 
 def code(text: str) -> str:

@@ -104,9 +104,7 @@ class _Text:
     def _status(self) -> Iterator[str]:
         total, left = len(self.sync.decisions), len(self.sync.unresolved)
         lines = self.sync.gave_way
-        gave_way = (
-            f" In them, {counted(lines, 'fork line')} gave way to upstream's." if lines else ""
-        )
+        gave_way = f" {counted(lines, 'fork line')} gave way to upstream's." if lines else ""
         if left:
             yield (
                 f"**Conflicts**: {left} of {total} files need a person; the branch contains their "

@@ -154,8 +154,9 @@ def _described(
         yield
     except (Paused, CheckFailed) as stop:
         if isinstance(stop, Paused):
-            page = git.nearest(report.path_of(fork, work.tag.name))
-            s.console.row("The page to review it by will be ", str(page))
+            page = report.path_of(fork, work.tag.name)
+            page.unlink(missing_ok=True)  # of an earlier state
+            s.console.row("The page to review it by will be ", str(git.nearest(page)))
         elif work.lost_something:  # both list everything that was found
             pull_request.write_text(work)
             report.write_for(s, fork, work)
@@ -354,7 +355,7 @@ def _expected(fork: Fork, names: Sequence[str]) -> str:
     most = f", most of it for {longest}" if timed[longest] > sum(timed.values()) / 2 else ""
     text = f"{about(sum(timed.values()))}, as last time{most}"
     never = [name for name in names if name not in took and name in steps.CHECKS]
-    return f"{text}; and {' and '.join(never)}, which never ran here" if never else text
+    return f"{text}; {listed(never)} never passed here" if never else text
 
 
 def _say_beginning(
@@ -420,6 +421,7 @@ def _say_end(
         if upgrade.target.pushed:
             console.say(f"{origin} still has {sync}; this removes it there:")
             console.row("    ", f"{git.at(fork.path)} push {origin} --delete {sync}")
+        console.next(command("next"))
     else:
         console.say(f"Done: {result['published_to']} is at {head}.", "green")
         for sentence in work.replaced:
@@ -447,7 +449,7 @@ def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str)
 
     head: the commit of its sync branch; "" if it had none.
     """
-    production = fork.production_commit
+    production, origin = fork.production_commit, fork.policy.remotes.origin
     landed = bool(head and production) and git.is_ancestor(sh, fork.path, head, production)
     if landed:
         console.say(f"Tidied up: {fork.policy.branches.production} has all of {sync}.")
@@ -455,8 +457,9 @@ def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str)
         console.say(f"Abandoned. {sync} was at {head[:10]}." if head else "Abandoned.")
     if head and not landed:
         console.row("To restore it: ", f"{git.at(fork.path)} branch {sync} {head}")
-    origin = fork.policy.remotes.origin
+        console.say("The same upgrade, typed after that, continues with it.")
     if fork.tracking(origin, sync) in fork.refs.objects:
-        closes = ", which closes its pull request" if github.slug_of(origin.url) else ""
+        hosted = github.slug_of(origin.url) and not landed
+        closes = ", which closes its pull request" if hosted else ""
         console.say(f"{origin.name} still has it; this removes it there{closes}:")
         console.row("    ", f"{git.at(fork.path)} push {origin.name} --delete {sync}")

@@ -185,7 +185,8 @@ class Work:
             if not entry.account.words  # `replaced` names the words that are gone
         )
         return doubts + [
-            f"in the result, {path} is not as {whose} change made it" for path, whose in places
+            f"{path} has other lines, or none, where {whose} change made some"
+            for path, whose in places
         ]
 
     @property
