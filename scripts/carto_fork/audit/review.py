@@ -121,7 +121,7 @@ def _require_to_merge(
         landed = s.command("verify", landed="RELEASE")
         raise Refused(
             f"{printable(revs['ours'])} already contains {printable(revs['theirs'])}: this would "
-            "compare nothing of upstream's.",
+            "compare nothing new.",
             then=f"name the fork's side before the merge, or check what landed: `{landed}`",
         )
 
