@@ -169,7 +169,7 @@ def test_an_upgrade_continues_after_a_rejected_push(
     assert world.work(TAG).exists()
     reject.unlink()
     continued = usual_end(world, template, line)
-    assert re.search(r"^5/1\d commit    already done$", continued.out, re.MULTILINE)
+    assert re.search(r"^ 5/1\d commit    already done$", continued.out, re.MULTILINE)
 
 
 LIMITED = """

@@ -230,7 +230,7 @@ def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -
     assert done.code == 0
     # How many steps there are depends on what the merge leaves, so none has a number.
     assert "\nleave " in done.err and "\nsupersede " in done.err
-    assert not re.search(r"^\d+/\d+ ", done.err, re.MULTILINE)
+    assert not re.search(r"^ *\d+/\d+ ", done.err, re.MULTILINE)
     old, new = pulls(github)
     assert (old.state, new.state) == ("CLOSED", "OPEN")
     assert "`carto-fork` is however you start it: in its checkout, that is `invoke`" in new.body
