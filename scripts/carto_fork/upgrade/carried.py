@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,10 +30,6 @@ _NOTHING = (_REMOVED, _BEFORE, _SAME, _TAKEN)
 _SETTLED = ("moved", "kept", MADE, *_NOTHING)
 """Of these nobody has to look at."""
 
-_HOUSEKEEPING = re.compile(
-    r"^(style|chore|docs|ci|test)(\(.*?\))?!?: |\b(lint(er|ers|ing)?|prettier|formatting|typos?)\b",
-    re.IGNORECASE,
-)
 _MOST_FILES = 40
 """Of so many files of a commit each fate is shown."""
 _WRAPPED = 10
@@ -251,7 +246,7 @@ class Carried:
             matters most."""
             names = [commit.name for commit in one["commits"]]
             merges = 2 * all(name in own.bringing for name in names)
-            kind = merges or bool(_HOUSEKEEPING.search(one["name"]))
+            kind = merges or bool(effects.HOUSEKEEPING.search(one["name"]))
             matters = min((most[name] for name in names if name in most), default=len(most))
             return _FATES.index(one["fate"]), kind, matters
 

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import PurePosixPath
 
 from ..merge import languages
+from ..merge.hunks import Commit
 from ..run.text import states_version, substantive
 
 
@@ -27,6 +28,11 @@ class Effect(Enum):
 
 ORDER = [*Effect]
 
+HOUSEKEEPING = re.compile(
+    r"^(style|chore|docs|ci|test)(\(.*?\))?!?: |\b(lint(er|ers|ing)?|prettier|formatting|typos?)\b",
+    re.IGNORECASE,
+)
+"""Subjects of commits that change how code is written, not what it does."""
 _TEST = re.compile(
     r"(^|[/_.-])(tests?|specs?|testdata|__tests__|cypress|e2e)([/_.-]|$)", re.IGNORECASE
 )
@@ -46,6 +52,11 @@ _MARKUP = re.compile(
 _LONGEST = 400
 """Of a longer line only its beginning is looked at, because expressions for lines take too long."""
 _WITH_MARKUP = (".tsx", ".jsx", ".vue", ".svelte", ".html", ".htm")
+
+
+def is_housekeeping(commit: Commit) -> bool:
+    """Whether a commit says of itself that it is such a one."""
+    return bool(HOUSEKEEPING.search(commit.subject))
 
 
 def of_file(path: str) -> Effect:

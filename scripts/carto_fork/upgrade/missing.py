@@ -219,7 +219,7 @@ class Missing:
         if fate is Fate.LOST and self._merge.request:
             commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
         by = [*dict.fromkeys(c for entry in of_file for c in entry.commits)]
-        by.sort(key=lambda commit: commit.name in self._sides.own.bringing)
+        by.sort(key=lambda x: (x.name in self._sides.own.bringing, effects.is_housekeeping(x)))
         if side is Side.UPSTREAM:
             by = self._outcomes.upstreams(path, missing)
         elif effect is Effect.VERSION:
