@@ -271,12 +271,19 @@ def made(
         return {}
     pairs: dict[tuple[str, Commit], list[Versions]] = {}
     found: dict[tuple[str, Commit], list[Change]] = {}
+    of_files: dict[str, list[Commit]] = defaultdict(list)
     for path, commit in asked:
-        names = (path, *own.older.get(path, ()))
-        merged, changed = (of.get(commit, {}) for of in (own.lines.merges, own.lines.all))
-        wrote = _written(sh, repo, [merged[name] for name in names if name in merged])
-        found[path, commit] = [Change(0, 0, added=(*lines,)) for lines in wrote.values() if lines]
-        pairs[path, commit] = [changed[name] for name in names if name in changed]
+        of_files[path].append(commit)
+    for path, commits in of_files.items():
+        names, merges, every = (path, *own.older.get(path, ())), own.lines.merges, own.lines.all
+        merged = {x: [merges[x][n] for n in names if n in merges.get(x, ())] for x in commits}
+        # The merges of a file at once: one question for each takes long.
+        wrote = _written(sh, repo, [versions for its in merged.values() for versions in its])
+        for commit in commits:
+            lines = (wrote[versions] for versions in merged[commit])
+            found[path, commit] = [Change(0, 0, added=(*new,)) for new in lines if new]
+            changed = every.get(commit, {})
+            pairs[path, commit] = [changed[name] for name in names if name in changed]
     compared = changes(sh, repo, [pair for known in pairs.values() for pair in known])
     for key, known in pairs.items():
         found[key] += [change for pair in known for change in compared.get(pair, ())]

@@ -285,7 +285,7 @@ class _Text:
 
     def has(self, line: str) -> bool:
         """Whether it has a line, also wrapped in another way."""
-        return bool(self.counts[line] or self._number(line))
+        return line in self.counts or self._number(line) > 0
 
     def _number(self, line: str) -> int:
         """How often it has a line without white space."""
@@ -296,7 +296,8 @@ class _Text:
 
     def has_more(self, line: str, other: _Text) -> bool:
         """Whether it has a line more often than another version."""
-        mine, theirs = self.counts[line], other.counts[line]
+        # A Counter takes long for what it does not have.
+        mine, theirs = self.counts.get(line, 0), other.counts.get(line, 0)
         return mine > theirs or (mine == theirs == 0 and self._number(line) > other._number(line))
 
 
