@@ -50,7 +50,7 @@ def test_setup_adds_what_is_missing_and_the_second_time_nothing(world: World) ->
         "3/4 zdiff3    Let git show the common ancestor in every conflict.\n"
         "    $ git config merge.conflictStyle zdiff3\n"
         "4/4 graph     Let git keep an index of the history: an upgrade asks much of it.\n"
-        "    $ git commit-graph write --reachable --no-progress\n"
+        "    $ git commit-graph write --reachable --changed-paths --no-progress\n"
         "    $ git config fetch.writeCommitGraph true\n"
         "Next: invoke next\n"
     )

@@ -57,7 +57,7 @@ SETUP = (
         "graph",
         "Let git keep an index of the history: an upgrade asks much of it.",
         run=(
-            "git -C {repo} commit-graph write --reachable --no-progress",
+            "git -C {repo} commit-graph write --reachable --changed-paths --no-progress",
             "git -C {repo} config fetch.writeCommitGraph true",
         ),
         done=("git -C {repo} config --local --get fetch.writeCommitGraph ^true$",),
