@@ -444,7 +444,7 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
     assert (done.code, done.err) == (0, "")
     first = AFFINITY.splitlines()[0].strip()
     said = done.out.replace("by\n  themselves", "by themselves")
-    assert said.startswith(f"{DROPPED}: {reason}\n  the fork's: {first}, ")
+    assert said.startswith(f"{DROPPED}: {reason}\n  the fork's: {first}\n")
     assert done.out.endswith(f"\nNext: invoke next --repo {WORK}\n")
     after = json.loads(prepared.run(f"next --repo {WORK} --json").out)["command"]
     assert sorted(after.split()) == sorted(f"invoke {UPGRADE} --repo {WORK}".split())

@@ -244,7 +244,7 @@ def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> Non
     # No rule decided it: who did, what was taken, and why no rule.
     by = re.escape(f"{result[:10]} (2025-09-30 chore: merge it) by Colleague took: upstream's.")
     assert re.search(
-        rf"{by}.*No rule decided it: Both sides changed the same lines", conflicts, re.S
+        rf"{by}.*No rule decided it: Both sides changed the same place", conflicts, re.S
     )
     # Upstream's whole file cost what was not in conflict, and that is used elsewhere.
     assert "Its conflict ended with: upstream's." in eyes

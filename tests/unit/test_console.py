@@ -263,12 +263,12 @@ def test_a_text_stays_beside_its_label_and_a_command_is_not_cut(
     monkeypatch.setenv("COLUMNS", "30")
     stream = _Terminal()
     made = Console(stream)
-    made.say("Both sides changed the same lines.", head="  why:  ")
+    made.say("Both sides changed the same place.", head="  why:  ")
     made.row("  and 1 more line: ", "git diff -- a.py")
     made.row("  Next: ", "git -C ../litellm diff -- a.py")
     assert stream.getvalue() == (
         "  why:  Both sides changed the\n"
-        "        same lines.\n"
+        "        same place.\n"
         "  and 1 more line:\n"
         "      git diff -- a.py\n"
         "  Next: git -C ../litellm diff -- a.py\n"

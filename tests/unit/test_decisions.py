@@ -263,7 +263,7 @@ def test_a_hunk_with_more_than_additions_is_left_for_a_person(
     text = hunk(ours, base, theirs)
     decision = decided(conflict(text=text), rule(Take.BOTH))
     assert (decision.take, decision.text, decision.left) == (None, text, 1)
-    assert decision.why == "Both sides changed the same lines."
+    assert decision.why == "Both sides changed the same place."
     assert decision.todo == "resolve 1 hunk in f.py, then git add -- f.py"
 
 
@@ -485,7 +485,7 @@ WRITTEN = {word[0]: f"{word} = the_{word}" for word in WORDS.split()}
 WRITTEN |= {letter.upper(): f"    {line}" for letter, line in WRITTEN.items()}
 WRITTEN["+"] = "# CARTO: ours"
 COMMIT = Commit("1" * 40, "2025-01-01", "feat: ours")
-LEFT = ("", None, "Both sides changed the same lines.")
+LEFT = ("", None, "Both sides changed the same place.")
 MARKED = ("", None, "The conflict touches a block marked `# CARTO:`.")
 ABSORBED = ("absorbed", Take.UPSTREAM, "Upstream has the fork's change, too.")
 UNTOUCHED = (

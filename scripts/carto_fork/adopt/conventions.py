@@ -226,17 +226,18 @@ def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) ->
     for family in [*stable, *sorted(rest, key=lambda family: family[2])]:
         before, dots, after = family
         words = [re.sub(r"[^\w]+", " ", part).strip() for part in (before, after.replace("0", ""))]
-        label = " ".join(filter(None, words)) or "plain version"
+        label = " ".join(word for word in words if word not in ("", "v"))
         if family == main:
             use, surety = TagUse.AUTOMATIC, CERTAIN if len(stable) == 1 else LIKELY
-            label = f"stable {label}"
+            label = f"stable {label}".rstrip()
         elif family in stable:
             same = before == main[0] and family not in retired
             use, surety = (TagUse.ON_REQUEST, LIKELY) if same else (TagUse.NEVER, GUESS)
-            label = f"stable {label} of {dots + 1} numbers"
+            label = f"stable {label}".rstrip() + f" of {dots + 1} numbers"
         else:
             never = _NEVER.search(f"{before}0{after}")
             use, surety = (TagUse.NEVER, LIKELY) if never else (TagUse.ON_REQUEST, GUESS)
+        label = label or "plain version"
         version = r"\d+" + r"\.\d+" * dots
         if any(one.is_postrelease for one, _ in families[family]):
             version += r"(\.post\d+)?"

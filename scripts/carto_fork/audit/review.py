@@ -27,7 +27,7 @@ from ..run import files, git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
-from ..run.text import counted, listed, printable
+from ..run.text import counted, listed, printable, substantive
 from . import landing, verify
 from .fates import Fate
 from .findings import FEATURE
@@ -39,6 +39,9 @@ _MOST_FINDINGS = 8
 
 _LONGEST = 160
 """Characters after which a line is cut: what differs is often at its end."""
+
+_MOST_DROPPED = 4
+"""Lines that are listed of a change that a person drops."""
 
 _MOST_ENTRIES = 12
 """Files that are listed; of further ones we print the number. --json has them all."""
@@ -295,7 +298,10 @@ def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str) -> None:
     changes = f"{counted(len(more), 'change')} in {printable(path)}"
     s.console.say(f"{changes} dropped, and committed: {reason}")
     for drop in more:
-        s.console.row("  ", f"{Side(drop.side).whose}: {listed(drop.lines)}", "dim")
+        for line in drop.lines[:_MOST_DROPPED]:
+            s.console.row(f"  {Side(drop.side).whose}: ", line, "dim")
+        if (left := len(drop.lines) - _MOST_DROPPED) > 0:
+            s.console.say(f"  and {counted(left, 'more line')}, in {records.DROPS_FILE}", "dim")
     s.console.next(s.command("next"))
 
 
@@ -521,7 +527,8 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         ]
         lines.sort(key=lambda line: line[0] == "~")  # what is nowhere, first
         lines += [f"+ {line.strip()}" for e in of_file for line in e.account.back if line.strip()]
-        for line in lines[:most_lines]:
+        # Brackets only if there is nothing else.
+        for line in ([line for line in lines if substantive(line)] or lines)[:most_lines]:
             shown = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
             console.row("             ", shown, "dim")
             traced |= line.startswith("~")

@@ -379,11 +379,11 @@ def _settle(
         # With an empty base both sides only added lines.
         added = hunk.base == ()
         lines = added and additions.joined(conflict.path, before, hunk.ours, hunk.theirs, after)
-        return (lines, rule) if lines else "Both sides changed the same lines."
+        return (lines, rule) if lines else "Both sides changed the same place."
     if known.own is None:
         return "No rule fits."
     if not hunks.only_added(conflict, hunk):
-        return "Both sides changed the same lines."
+        return "Both sides changed the same place."
     both = additions.together(conflict.path, before, hunk.ours, hunk.theirs, after)
     if isinstance(both, str):
         return both
