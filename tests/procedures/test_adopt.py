@@ -168,6 +168,8 @@ def test_a_later_run_closes_the_pull_request_that_it_replaces(world: World, gith
     assert states() == {first: "CLOSED", branch(second): "OPEN"}
     # One without a file that the other brings leaves it open, and so does a branch with a
     # person's work.
+    named = world.run("fork.adopt").err  # only the open one
+    assert " named one, in https://github.com/CartoDB/litellm/pull/2: if that" in named
     third = world.run(f"{ADOPT} --replace {FILES.sync}")
     assert f"2, of an earlier `fork.adopt`, stays open: it has {FILES.release}, too" in third.out
     head = f"refs/heads/{branch(third)}"
@@ -207,11 +209,12 @@ def test_check_reports_what_is_missing(world: World) -> None:
     before = world.everything()
     done = world.run("fork.adopt --check")
     assert done.code == 4
-    assert re.sub(r" --requirement git\+https://\S+", "", done.err) == (
+    assert re.sub(r" --requirement git\+https://\S+@[0-9a-f]{40}\n", "\n", done.err) == (
         "Check failed: 6 files of the fork are missing or out of date: "
         f"{', '.join(NEW)}.\nNothing was changed.\n"
         "Next: invoke fork.adopt\n"
     )
+    assert "Next: invoke fork.adopt --requirement " in done.err  # without it, it is refused
     assert world.everything() == before
 
 
@@ -294,19 +297,22 @@ def test_adopt_is_refused_without_a_source_for_the_program(world: World) -> None
     done = world.run("fork.adopt")
     assert done.code == 1
     assert done.err.startswith("Refused: the workflows need to know where to install this program")
-    for loose in (
-        "carto-fork",
-        "carto-fork==0.1.0",
-        "git+https://github.com/acme/carto-fork@main",
-        "git+https://github.com/acme/carto-fork@0123456",
-        f"git+https://user:token@github.com/acme/carto-fork@{HASH[:40]}",
-        f"git+https://github.com/acme/carto-fork@{HASH[:40]}\nevil",
-        "https://example.com/carto_fork-1.0-py3-none-any.whl",
-        f"https://example.com/carto_fork-1.0.tar.gz#sha256={HASH}",
-        "--pre",
+    for loose, why in (
+        ("carto-fork", "."),
+        ("carto-fork==0.1.0", "."),
+        ("git+https://github.com/acme/carto-fork@main", ": 'main' is not a commit's 40 digits."),
+        ("git+https://github.com/acme/carto-fork@0123456", ": '0123456' is not a commit's"),
+        ("git+https://github.com/acme/carto-fork", ": its commit is missing."),
+        (f"git+https://user:token@github.com/acme/carto-fork@{HASH[:40]}", ""),
+        (f"git+https://github.com/acme/carto-fork@{HASH[:40]}\nevil", ""),
+        ("https://example.com/carto_fork-1.0-py3-none-any.whl", ": its hash is missing."),
+        ("https://example.com/carto_fork-1.0.whl#sha256=abc", ": a SHA-256 has 64 hexadecimal"),
+        (f"https://example.com/carto_fork-1.0.tar.gz#sha256={HASH}", "."),
+        ("--pre", "."),
     ):
         done = world.run("fork.adopt", f"--requirement={loose}")
-        assert done.code == 1 and "may install another program tomorrow" in done.err, loose
+        said = f"may install another program tomorrow{why}"
+        assert done.code == 1 and said in done.err and "earlier run" not in done.err, loose
     for typed, said in (
         ("git+https://HOST/OWNER/carto-fork@COMMIT", "HOST, OWNER and COMMIT are placeholders"),
         (f"git+https://HOST/acme/carto-fork@{HASH[:40]}", "HOST is a placeholder"),

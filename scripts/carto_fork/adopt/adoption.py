@@ -7,6 +7,7 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from ..fork.session import Session
 from ..fork.setup import There
 from ..release import contribute
 from ..run import files, git, github
-from ..run.errors import CheckFailed, Interrupted, Refused, Usage
+from ..run.errors import CheckFailed, Interrupted, Refused, Stop, Usage
 from ..run.github import Pull
 from ..run.steps import Condition, Journal, Plan, Step
 from ..run.text import counted, printable, toml_value
@@ -35,6 +36,8 @@ from .copies import (
     branch_of,
     compare,
     foreign,
+    how_to_publish,
+    is_needed,
     missing,
     require_source,
     uncalled,
@@ -230,11 +233,9 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
         try:
             require_source(s, fork.policy, read, requirement, fork.gh)
         except Refused as refusal:
-            names = (name.removeprefix("refs/heads/") for name in heads.objects)
-            if waiting := [name for name in names if BRANCH.fullmatch(name)]:
-                origin = fork.policy.remotes.origin.name
-                refusal.what += f" (If an earlier run did: {origin} has {', '.join(waiting)}, "
-                refusal.what += "whose pull request somebody has to merge first.)"
+            if not requirement and (known := _published(s, fork, base, heads)):
+                refusal.what += f" An earlier run has named one, in {known}: if that is right, "
+                refusal.what += "merge it first."
             raise
         copies = compare(fork.policy, read, requirement, replaced, fork.draft)
         _show_states(s, copies)
@@ -261,6 +262,20 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
         _say_next(s, fork, name, push, url)
 
 
+def _published(s: Session, fork: Fork, base: str, heads: git.Refs) -> str:
+    """Where an earlier run has written what this one needs: its open pull request, or its branches
+    that have not landed; "" if there is none."""
+    repo, origin, names = fork.path, fork.policy.remotes.origin, set[str]()
+    for ref, tip in heads.commits.items():
+        if not (git.has_object(s.sh, repo, tip) and git.is_ancestor(s.sh, repo, tip, base)):
+            names |= {*filter(BRANCH.fullmatch, [ref.removeprefix("refs/heads/")])}
+    with suppress(Stop):  # without gh, the branches have to do
+        if names and github.can_be_asked(fork.gh, origin.url):
+            pulls = github.pulls(s.sh, fork.hub(origin), base=fork.policy.branches.production)
+            return ", ".join(pull.url for pull in pulls if pull.head in names)
+    return f"{origin.name}'s {' and '.join(sorted(names))}" if names else ""
+
+
 def _check(s: Session, fork: Fork, requirement: str) -> None:
     """Raises CheckFailed if the fork lacks one of its files or has an outdated one."""
     require_production(fork)
@@ -272,14 +287,17 @@ def _check(s: Session, fork: Fork, requirement: str) -> None:
     _show_states(s, copies)
     if s.json:
         s.print_json({"files": _facts(copies)})
-    requirement = requirement or missing(s.sh, fork.policy, read)
+    requirement = requirement or missing(s.sh, fork.policy, read, fork.gh)
     _say_foreign(s, fork.policy, copies, requirement)
     if due := [copy for copy in copies if copy.due]:
         listed = ", ".join(copy.path for copy in due)
+        then = s.command("fork.adopt", requirement=requirement)
+        if not requirement and is_needed(fork.policy, read):
+            then = how_to_publish(s, fork.policy, then)
         raise CheckFailed(
             f"{counted(len(due), 'file')} of the fork {'is' if len(due) == 1 else 'are'} missing "
             f"or out of date: {listed}.",
-            then=s.command("fork.adopt", requirement=requirement),
+            then=then,
         )
 
 

@@ -152,7 +152,8 @@ def texts(
         line = requirement.replace("#sha256=", " --hash=sha256:") or installed
         yield files.requirements, documents.stamped(f"{line}\n", files.requirements)
         kept = None if requirement or not installed else read(files.dependencies)
-        locked = documents.template("adopted/dependencies.txt")
+        # The fork has nothing of how this project makes the file.
+        locked = re.sub(r"\A(#.*\n)+", "", documents.template("adopted/dependencies.txt"))
         yield files.dependencies, kept or documents.stamped(locked, files.dependencies)
     if files.guide:
         yield files.guide, documents.guide(policy)
@@ -210,31 +211,40 @@ def is_needed(policy: Policy, read: Read) -> bool:
     return bool(path) and not pinned(read(path))
 
 
-def missing(sh: Shell, policy: Policy, read: Read) -> str:
-    """What `--requirement` has to name; "" if it is not needed, or not known."""
-    return source(sh) if is_needed(policy, read) else ""
-
-
-def _how_to_publish(s: Session, policy: Policy, gh: str) -> str:
-    """What to type if no other machine can get this program from anywhere: it then has a place
-    beside the fork.
+def missing(sh: Shell, policy: Policy, read: Read, gh: str = "gh") -> str:
+    """What `--requirement` has to name; "" if it is not needed, or not known.
 
     gh: the fork's, which is another one in the sandbox; there nothing has to be published.
     """
+    if not is_needed(policy, read):
+        return ""
+    return source(sh) or (_beside_fork(sh, policy)[1] if gh != "gh" else "")
+
+
+def _beside_fork(sh: Shell, policy: Policy) -> tuple[str, str]:
+    """The address that this program can have beside the fork, and the requirement that names its
+    commit there; empty without a checkout, or if the fork is on no host."""
     url, here = github.https_url(policy.remotes.origin.url), _checkout()
     if not here or not url:
+        return "", ""
+    named = f"{url.rpartition('/')[0]}/{_PACKAGE}"
+    return named, f"git+{named}@{sh.ask('git -C {here} rev-parse HEAD', here=here).line}"
+
+
+def how_to_publish(s: Session, policy: Policy, again: str) -> str:
+    """What to type if no other machine can get this program from anywhere: it then has a place
+    beside the fork.
+
+    again: the command that then names it.
+    """
+    (named, requirement), here = _beside_fork(s.sh, policy), _checkout()
+    if not named or not here:
         return "name its address with --requirement."
-    at, owner = git.at(git.nearest(here)), url.rpartition("/")[0]
-    named, head = f"{owner}/{_PACKAGE}", s.sh.ask("git -C {here} rev-parse HEAD", here=here).line
-    adopt = f"{s.again} --requirement git+{named}@{head}"
-    if gh != "gh":
-        said = "In the sandbox nothing installs it, so type this as it is. For a fork on GitHub, "
-        return f"{adopt}\n{said}publish the program there first."
-    publish = f"{at} push {named} HEAD:refs/heads/main"
+    publish = f"{git.at(git.nearest(here))} push {named} HEAD:refs/heads/main"
     if slug := github.slug_of(named):
         publish = f"gh repo create {slug} --public --source {git.nearest(here)} --remote published "
         publish += "--push"
-    return f"publish it, such as: {publish}\nthen: {adopt}"
+    return f"publish it, such as: {publish}\nthen: {again} --requirement {requirement}"
 
 
 def require_source(s: Session, policy: Policy, read: Read, asked: str, gh: str = "gh") -> None:
@@ -247,17 +257,33 @@ def require_source(s: Session, policy: Policy, read: Read, asked: str, gh: str =
         what = f"{listed} {'are placeholders' if len(left) > 1 else 'is a placeholder'}"
         raise Refused(f"{what}: put in where your copy of carto-fork is.", then=f"name {_FORMS}.")
     if asked and not _PINNED.fullmatch(asked):
-        problem = f"--requirement is {asked!r}, which may install another program tomorrow."
-        raise Refused(problem, then=f"name {_FORMS}.")
+        problem = f"--requirement is {asked!r}, which may install another program tomorrow"
+        raise Refused(f"{problem}{_loose(asked)}.", then=f"name {_FORMS}.")
     if not asked and is_needed(policy, read):
-        needed = source(s.sh)
-        lacks = "" if needed else " No address of this copy is known that others can fetch it from."
+        needed, public = missing(s.sh, policy, read, gh), source(s.sh)
+        lacks = "" if public else " No address of this copy is known that others can fetch it from."
+        then = f"{s.again} --requirement {needed}" if needed else ""
+        if needed != public:
+            then += "\nIn the sandbox nothing installs it, so type this as it is. For a fork on "
+            then += "GitHub, publish the program there first."
         raise Refused(
             "the workflows need to know where to install this program from: a commit, or a wheel "
             "with its hash. No public index has it, and their jobs have tokens with write access "
             f"to the fork.{lacks}",
-            then=f"{s.again} --requirement {needed}" if needed else _how_to_publish(s, policy, gh),
+            then=then or how_to_publish(s, policy, s.again),
         )
+
+
+def _loose(asked: str) -> str:
+    """What a requirement lacks to be pinned, after a colon; "" if that is not clear."""
+    if hashed := re.search(r"\.whl(?: --hash=|#)sha256[:=](\w*)$", asked):
+        return f": a SHA-256 has 64 hexadecimal digits, and {hashed[1]!r} is not one"
+    if asked.endswith(".whl"):
+        return ": its hash is missing"
+    if re.match(r"(\S+ ?@ ?)?git\+", asked):
+        at = asked.rpartition("/")[2].partition("@")[2]
+        return f": {at!r} is not a commit's 40 digits" if at else ": its commit is missing"
+    return ""
 
 
 def _require_kept(policy: Policy, paths: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ def _adopt(patient: Patient, replace: Sequence[str] = ()) -> str:
         for pull in github.pulls(sh, patient.hub, base=patient.production):
             if BRANCH.fullmatch(pull.head):  # the newest comes first
                 return f"merge what `fork.adopt` has opened: {pull.url}"
-    named = missing(sh, fork.policy, patient.text)
+    named = missing(sh, fork.policy, patient.text, fork.gh)
     return patient.command("fork.adopt", requirement=named, replace=replace)
 
 
