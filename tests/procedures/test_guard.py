@@ -69,11 +69,13 @@ def findings(world: World, line: str = "ci.guard", **variables: str) -> list[str
     before = world.everything()
     done = world.run(line, cwd=None, **variables)
     marked = done.out.splitlines()  # in a job
-    assert done.code == 4 and all(x.startswith("::error title=") for x in marked), done
-    head, *found, untouched, then = done.err.strip("\n").split("\n")
+    assert done.code == 4 and all(re.match("::error (file=.*,)?title=", x) for x in marked), done
+    said, then = done.err.split("Next: ")
+    assert re.fullmatch(r"fix the branch, then .*(\n[a-z ]+: .*)*\n", then), then
+    head, *found, untouched = said.strip("\n").split("\n")
     assert head.startswith(f"Check failed: {len(found)} finding")
     assert untouched == "Nothing was changed."
-    assert then.startswith("Next: fix the branch, then run `invoke ci.guard")
+    assert then.startswith("fix the branch, then run `invoke ci.guard")
     assert world.everything() == before
     return [line.strip() for line in found]
 
@@ -197,7 +199,7 @@ def test_committed_conflict_markers_are_reported(world: World) -> None:
     (world.fork / "NOTES.md").write_text(text)
     world.git("add NOTES.md")
     world.git("commit --quiet -m 'docs: notes'")
-    assert findings(world) == ["markers: NOTES.md contains conflict markers"]
+    assert findings(world) == ["markers: NOTES.md has conflict markers in lines 1, 5"]
     ends = world.git("rev-parse origin/carto/main HEAD").split()
     of_sync = event(world, *ends) | {"GITHUB_HEAD_REF": SYNC}
     stopped = world.run("ci.guard", cwd=None, **of_sync)
@@ -233,8 +235,15 @@ def test_a_sync_that_lost_a_change_is_reported(world: World) -> None:
         tree=SYNC,
         message=f"chore: merge upstream {TAG} into carto/main",
     )
-    found = findings(world, f"ci.guard --range {base}..feature/lost")
-    assert f"lost: the merge of {TAG} lost the fork's change to litellm/router.py (line" in found[0]
+    line = f"ci.guard --range {base}..feature/lost"
+    found = findings(world, line)
+    change = f"lost: the merge of {TAG} lost the fork's change to litellm/router.py (line 4 in "
+    assert found[0].startswith(f"{change}{base[:10]}): import zlib; by ")
+    done = world.run(line, GITHUB_ACTIONS="true")
+    marked, *_ = re.findall("::error file=litellm/router.py,line=(\\d+),title=lost::(.*)", done.out)
+    assert marked == ("4", found[0].removeprefix("lost: "))
+    then = "it is meant to go, record why, with this branch checked out: `invoke verify --drop PATH"
+    assert f"\nlost: put it back and commit. If {then} --reason WHY`.\n" in done.err
 
 
 def test_words_that_went_with_replaced_lines_are_noted(world: World) -> None:
@@ -345,10 +354,10 @@ def test_only_somebody_else_who_may_push_lets_a_pull_request_change_the_guard(
     gh = world.place / "gh"
     world.git("config carto-fork.gh", str(gh))
     for said, permission, wanted in (
-        ([("ann", "COMMENTED", head)], "write", ["judge"]),
-        ([("ann", "APPROVED", base)], "write", ["judge"]),
-        ([("eve", "APPROVED", head)], "read", ["judge"]),
-        ([("ann", "APPROVED", head), ("ann", "DISMISSED", head)], "write", ["judge"]),
+        ([("ann", "COMMENTED", head)], "write", ["approval"]),
+        ([("ann", "APPROVED", base)], "write", ["approval"]),
+        ([("eve", "APPROVED", head)], "read", ["approval"]),
+        ([("ann", "APPROVED", head), ("ann", "DISMISSED", head)], "write", ["approval"]),
         ([("ann", "APPROVED", head)], "write", []),
     ):
         lines = "\n".join("\t".join(each) for each in said)
@@ -607,7 +616,7 @@ def test_an_invalid_policy_on_production_is_corrected_by_a_pull_request(world: W
     job = event(world, base, head)
     gh = world.place / "gh"
     world.git("config carto-fork.gh", str(gh))
-    for who, wanted in (("", ["judge"]), ("ann", [])):
+    for who, wanted in (("", ["approval"]), ("ann", [])):
         answer = (
             f"*/pulls/7/reviews*) echo '{who}\tAPPROVED\t{head}' ;; *permission*) echo write ;;"
         )

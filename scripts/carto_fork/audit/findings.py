@@ -38,6 +38,8 @@ class Finding:
     paths: all files that it is about, if they are more than `path`.
     between: the commits whose difference in these files it is about; "" if it is about the result.
     lines: all lines that it is about, as in a patch, if `what` names only some.
+    line: its line in the result, or the first of them; 0 if it is about none.
+    then: what to do about it, if that is not clear from `what`.
     """
 
     check: str
@@ -47,6 +49,8 @@ class Finding:
     paths: tuple[str, ...] = ()
     between: tuple[str, str] = ("", "")
     lines: tuple[str, ...] = ()
+    line: int = 0
+    then: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""

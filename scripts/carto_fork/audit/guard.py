@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..ci import notify
@@ -24,7 +24,7 @@ from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import advice, counted, plain, printable
-from . import ranges, verify
+from . import places, ranges, verify
 from .findings import EVIL, Finding, described
 from .ranges import Range
 from .soundness import can_report
@@ -98,23 +98,26 @@ def _report(s: Session, fork: Fork, checked: Sequence[Range], every: Sequence[Fi
         s.console.say(f"Nothing blocks {what}.", "green")
         return
     for finding in findings:
-        s.console.annotate(finding.check, finding.what, path=finding.path)
+        at = finding.line
+        s.console.annotate(finding.check, finding.what, path=finding.path, line=at)
     rows = (f"- **{finding.check}**: {plain(finding.what)}" for finding in findings)
-    then = _then(s, checked, {finding.check for finding in findings})
-    next_line = f"Next: {advice(s.spelled_out(then))}"
-    notify.summarize("\n".join(["# Not for the production branch", "", *rows, "", next_line]))
+    then = s.spelled_out(_then(s, checked, findings))
+    following = (f"\n{advice(line)}" for line in f"Next: {then}".split("\n"))
+    notify.summarize("\n".join(["# Not for the production branch", "", *rows, *following]))
     lines = (f"\n  {finding.check}: {finding.what}" for finding in findings)
     problem = f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}"
     raise CheckFailed(problem, then=then)
 
 
-def _then(s: Session, checked: Sequence[Range], checks: set[str]) -> str:
-    """What to do about findings of these kinds."""
-    if checks == {"judge"}:
+def _then(s: Session, checked: Sequence[Range], findings: Sequence[Finding]) -> str:
+    """What to do about findings."""
+    checks = {finding.check for finding in findings}
+    if checks == {APPROVAL}:
         return "once it is approved, run this job again (Re-run jobs)."
     if "markers" in checks and (sync := next((each.sync for each in checked if each.sync), "")):
         return s.command("resolve-conflicts", pr=sync)
-    return "fix the branch, then run the same command again."
+    ways = dict.fromkeys(f"\n{x.check}: {x.then}" for x in findings if x.then)
+    return "".join(["fix the branch, then run the same command again.", *ways])
 
 
 # --- The checks ----------------------------------------------------------------------------------
@@ -177,15 +180,7 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     brought = set(listed.out.split())
     stable = [commit for commit in upstream.stable if commit in brought]
     other = [commit for commit in upstream.other if commit in brought]
-    judges = _judges(sh, fork, each, stable)
-    hosted = github.slug_of(fork.policy.remotes.origin.url)  # elsewhere no check runs
-    if judges and hosted and not (each.pull and _approved(sh, fork, each)):
-        what = f"{'this pull request' if each.pull else each.what} changes {', '.join(judges)}. "
-        what += f"Such a file decides what {CHECK} checks, or can report another check of the name "
-        what += f"{CHECK}. "
-        what += "Somebody else with push access has to approve "
-        what += f"commit {each.head[:10]}." if each.pull else "that in the pull request."
-        yield Finding("judge", what, certain=bool(each.pull))
+    yield from _unapproved(sh, fork, each, stable)
     own = _own(sh, repo, each.head, [each.base, *stable, *other, *upstream.tips])
     names = {commit.name for commit in own}
     foreign = brought - names - upstream.stable.keys()
@@ -203,9 +198,14 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
             "in copies" if len(read.squashed[sync].names) > 1 else "with one parent only: a squash"
         )
         what = f"{described(sync)} brings upstream's work {how}"
-        yield Finding("squashed sync", what)
-    for commit in _unconventional(own, read):
-        yield Finding("subject", f"{commit.short} is not a conventional commit")
+        tag = upstream.stable.get(read.squashed[sync].parent, "TAG")
+        then = f"`upgrade-carto --tag {tag}` makes a merge instead, on a branch of its own."
+        yield Finding("squashed sync", what, then=then)
+    odd = _unconventional(own, read)
+    for commit in odd:
+        then = f"`{git.at(repo)} rebase --interactive --rebase-merges {odd[-1].name[:10]}^`, with "
+        then += "`reword` in place of `pick`."
+        yield Finding("subject", f"{commit.short} is not a conventional commit", then=then)
     stable_ones = upstream.stable.keys()
     syncs = [commit for commit in others if not stable_ones.isdisjoint(commit.parents[1:])]
     losses = list(_losses(sh, fork, upstream, each, syncs))
@@ -213,9 +213,8 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     if not syncs:
         yield from _version(sh, fork, upstream, each)
     reported = {finding.path for finding in losses}
-    for path, _ in conflicts.markers_left(sh, repo, [each.base, *stable], each.head):
-        if path not in reported:
-            yield Finding("markers", f"{printable(path)} contains conflict markers", path)
+    left = conflicts.markers_left(sh, repo, [each.base, *stable], each.head)
+    yield from (x for x in verify.marked(left) if x.path not in reported)
 
 
 def unconventional(sh: Shell, fork: Fork, base: str, head: str) -> list[_Commit]:
@@ -245,14 +244,33 @@ def _unconventional(own: Iterable[_Commit], read: Customisations | None = None) 
     ]
 
 
+def _unapproved(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> Iterator[Finding]:
+    """That nobody has approved changes to what this check relies on. stable: see `_judges`."""
+    hosted = github.slug_of(fork.policy.remotes.origin.url)  # elsewhere no check runs
+    deciding, reporting = _judges(sh, fork, each, stable)
+    if not (hosted and (deciding or reporting)) or (each.pull and _approved(sh, fork, each)):
+        return
+    decide = "decides" if len(deciding) == 1 else "decide"
+    said = [f"{' and '.join(deciding)}, which {decide} what {CHECK} checks"] * bool(deciding)
+    can = f"which can report a check of the name {CHECK}, too"
+    said += [f"{' and '.join(reporting)}, {can}"] * bool(reporting)
+    whose = "this pull request" if each.pull else each.what
+    what = f"{whose} changes {'; and '.join(said)}. Somebody else with push access has to approve "
+    what += f"commit {each.head[:10]}." if each.pull else "that in the pull request."
+    yield Finding(APPROVAL, what, certain=bool(each.pull))
+
+
+APPROVAL = "approval"
 _WORKFLOWS = ".github/workflows/"
 _CALLED = re.compile(r"\buses:\s*[\"']?\./([^\s\"'#]+)")
 """How a workflow calls an action or a workflow of the same repository."""
 
 
-def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> list[str]:
-    """The files that change and that this check relies on, or that can report another check of its
-    name.
+def _judges(
+    sh: Shell, fork: Fork, each: Range, stable: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The files that change and that this check relies on, and those that can report another check
+    of its name.
 
     stable: the releases that it brings; CODEOWNERS may equal one of theirs.
     """
@@ -278,8 +296,8 @@ def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> list[s
         if path not in changed and all(tree.get(path) != entry for tree in before)
     }
     kept = git.blobs(sh, fork.path, workflows.values())
-    changed += [p for p, name in workflows.items() if can_report(kept.get(name, ""), CHECK)]
-    return [printable(path) for path in changed]
+    reporting = [p for p, name in workflows.items() if can_report(kept.get(name, ""), CHECK)]
+    return [*map(printable, changed)], [*map(printable, reporting)]
 
 
 def _below(called: set[str], tree: git.Tree) -> list[str]:
@@ -331,7 +349,7 @@ def _version(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterato
     is_releases = release is not None and version_files.same(now, release.release)
     if not is_releases and not reverted_sync(sh, fork, each.head):
         what = f"the version would be {now}, which is lower than {before}"
-        yield Finding("version", printable(what))
+        yield Finding("version", printable(what), then=f"`bump-version --to {before}` sets it.")
 
 
 def _proposals(s: Session, fork: Fork, each: Range) -> Iterator[Finding]:
@@ -438,6 +456,12 @@ def _development(
                 yield Finding("upstream", f"{what}; only stable releases are merged")
 
 
+_LOST = (
+    "put it back and commit. If it is meant to go, record why, with this branch checked out: "
+    "`verify --drop PATH --reason WHY`."
+)
+
+
 def _losses(
     sh: Shell, fork: Fork, upstream: _Upstream, each: Range, syncs: Sequence[_Commit]
 ) -> Iterator[Finding]:
@@ -460,14 +484,14 @@ def _losses(
         for finding in (*checked.findings, *checked.replaced):
             if finding.certain or finding.check in (*EVIL, "replaced"):
                 what = f"in the merge of {tag}: {finding.what}"
-                yield Finding(finding.check, what, finding.path, certain=finding.certain)
+                yield replace(finding, what=what)
         # A file with markers is left for a person to decide; nothing of it is lost yet.
         marked = {finding.path for finding in checked.wrong if finding.check == "markers"}
-        lost = checked.account.lost if checked.account else ()
-        for entry in (entry for entry in lost if entry.path not in marked):
-            what = entry.what or f"line {entry.account.change.line}"
-            loss = f"the merge of {tag} lost {entry.side.whose} change to {entry.path} ({what})"
-            yield Finding("lost", printable(loss), entry.path)
+        every = checked.account.lost if checked.account else ()
+        lost = [entry for entry in every if entry.path not in marked]
+        for entry, at in zip(lost, places.lines(sh, fork.path, checked, lost), strict=True):
+            what = f"the merge of {tag} lost {places.said(entry, checked)}"
+            yield Finding("lost", what, entry.path, line=at, then=_LOST)
         end = sync.parents[0]
 
 

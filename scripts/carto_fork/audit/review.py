@@ -27,11 +27,11 @@ from ..run import files, git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
-from ..run.text import counted, listed, printable, substantive
-from . import landing, verify
+from ..run.text import counted, in_actions, listed, printable, substantive
+from . import landing, places, verify
 from .fates import Fate
 from .findings import FEATURE
-from .ledger import Entry
+from .ledger import Entry, Ledger
 from .verify import Verification
 
 _MOST_FINDINGS = 8
@@ -195,6 +195,7 @@ def require_passed(
     if s.json and not as_step:
         s.print_json(checked.as_json())
     show(s.console, checked, what, landed=landed, later=later and checked.passed)
+    _annotate(s, checked)
     if not checked.passed:
         raise CheckFailed(what_is_wrong(checked, what), then=then)
 
@@ -429,9 +430,8 @@ def show(
     landed: whether its review is over. later: whether the findings to look at are printed later.
     """
     for finding in verification.findings:
-        if not (finding.certain or later):
+        if not (finding.certain or later or in_actions()):  # there it is annotated
             console.say(f"{finding.check}: {finding.what}", "yellow")
-        console.annotate(finding.check, finding.what, path=finding.path, sure=finding.certain)
     if not (account := verification.account):
         return
     if verification.healed:
@@ -460,6 +460,25 @@ def show(
         console.result(f"Nothing is lost; {them} in {what} to look at{when}.", "yellow")
     elif verification.passed:
         console.result(f"Nothing is lost or left over in {what}.", "green")
+
+
+def _annotate(s: Session, checked: Verification) -> None:
+    """In GitHub Actions, mark every finding, and the first loss in each file, beside its line."""
+    if not in_actions():
+        return
+    mark = s.console.annotate
+    for x in checked.findings:
+        mark(x.check, x.what, path=x.path, line=x.line, sure=x.certain)
+    account = checked.account or Ledger((), 0, 0)
+    for title, entries in (("lost", account.lost), ("look at this", account.to_look_at)):
+        of_files: dict[tuple[Side, str], Entry] = {}
+        for entry in entries:
+            of_files.setdefault((entry.side, entry.path), entry)
+        first = [*of_files.values()][:_MOST_ENTRIES]
+        for entry, at in zip(first, places.lines(s.sh, s.path, checked, first), strict=True):
+            said = places.said(entry, checked)
+            said += "; the result has other lines there, or none" if title != "lost" else ""
+            mark(title, said, path=entry.path, line=at, sure=title == "lost")
 
 
 def what_is_wrong(verification: Verification, what: str) -> str:
@@ -504,9 +523,6 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         files[entry.side.value, entry.path].append(entry)
     if files:
         console.say(f"{title}:", style)
-    for (_, path), of_file in list(files.items())[:_MOST_ENTRIES]:
-        at, said = of_file[0].account.change.line, f"{of_file[0].side.whose} change"
-        console.annotate(title, said, path=path, line=at, sure=style == "red")
     most_lines, traced = (4 if len(files) <= 4 else 1), False
     for (side, path), of_file in list(files.items())[:_MOST_ENTRIES]:
         counts = in_short(of_file)

@@ -146,7 +146,7 @@ def of_merge(
         findings = [
             *more,
             *_not_the_release(sh, fork, repo, ours, theirs, result),
-            *_marked(markers),
+            *marked(markers),
             *_false_records(sh, repo, ours, theirs, result),
             *_unsound(sh, repo, result, policy, *snapshots),
             *_names(*snapshots),
@@ -167,12 +167,13 @@ def of_merge(
     return Verification(tuple(findings), ours, theirs, result, account, lost)
 
 
-def _marked(markers: Sequence[tuple[str, int]]) -> Iterator[Finding]:
+def marked(markers: Sequence[tuple[str, int]]) -> Iterator[Finding]:
     """A finding for each file with conflict markers, whose lines are given."""
     for path in dict.fromkeys(path for path, _ in markers):
-        lines = [str(number) for name, number in markers if name == path]
-        where = f"line{'s' * (len(lines) > 1)} {listed(lines)}"
-        yield Finding(MARKERS, printable(f"{path} has conflict markers in {where}"), path)
+        lines = [number for name, number in markers if name == path]
+        where = f"line{'s' * (len(lines) > 1)} {listed([*map(str, lines)])}"
+        what = printable(f"{path} has conflict markers in {where}")
+        yield Finding(MARKERS, what, path, line=lines[0])
 
 
 MERGED, TAKEN_OVER, MARKERS = "tag", "the fork's own file", "markers"
@@ -373,7 +374,7 @@ def _unsound(
         importers=lambda names, paths: _importers(sh, repo, result, names, paths),
         name_on=name_on,
     )
-    return [Finding(problem.check, printable(str(problem)), problem.path) for problem in problems]
+    return [Finding(x.check, printable(str(x)), x.path, line=x.line) for x in problems]
 
 
 def _names(after: Committed, ours: Committed, theirs: Committed) -> Iterator[Finding]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from shlex import quote
 
@@ -200,19 +199,11 @@ class _Text:
         sync = self.sync
         doubtful = (finding for finding in sync.checked.findings if not finding.certain)
         found = [*sync.checked.wrong, *doubtful]
-        # Each marker is a finding, and one row for a file is enough.
-        markers = Counter(f.path for f in found if f.check == "markers")
         rows = [
-            ["**wrong**", "markers", cell(f"{path}: {counted(number, 'line')} of conflict markers")]
-            for path, number in markers.items()
-        ]
-        rows += [
-            ["**wrong**" if f.certain else "look at", plain(f.check), cell(f.what)]
-            for f in found
-            if f.check != "markers"
+            ["**wrong**" if f.certain else "look at", plain(f.check), plain(f.what)] for f in found
         ]
         rows += [[risk.state, risk.kind, cell(risk.path)] for risk in sync.risks]
-        yield from self._table(["", "what", "where"], rows, "findings")
+        yield from self._table(["", "what", "about"], rows, "findings")
 
     def _upstream(self) -> Iterator[str]:
         commits, areas = self.sync.commits, self.sync.areas
