@@ -191,6 +191,10 @@ def test_a_squashed_sync_is_reported(world: World) -> None:
     [found] = findings(world, f"ci.guard --range {before}..origin/carto/main")
     assert found.startswith(f"squashed sync: {sync[:10]} (")
     assert found.endswith("brings upstream's work with one parent only: a squash")
+    line = f"ci.guard --range {before}..origin/carto/main"
+    assert (
+        f"\nsquashed sync: `invoke upgrade-carto --tag {TAG}` makes a merge" in world.run(line).err
+    )
 
 
 def test_committed_conflict_markers_are_reported(world: World) -> None:
@@ -241,9 +245,14 @@ def test_a_sync_that_lost_a_change_is_reported(world: World) -> None:
     assert found[0].startswith(f"{change}{base[:10]}): import zlib; by ")
     done = world.run(line, GITHUB_ACTIONS="true")
     marked, *_ = re.findall("::error file=litellm/router.py,line=(\\d+),title=lost::(.*)", done.out)
-    assert marked == ("4", found[0].removeprefix("lost: "))
-    then = "it is meant to go, record why, with this branch checked out: `invoke verify --drop PATH"
-    assert f"\nlost: put it back and commit. If {then} --reason WHY`.\n" in done.err
+    assert marked == ("3", found[0].removeprefix("lost: "))
+    way = f"verify --tag {TAG} --drop PATH --reason WHY"
+    then = f"If it is meant to go, record why, with this branch checked out: `invoke {way}`."
+    assert f"\nlost: put it back and commit. {then}\n" in done.err
+    world.git("switch --quiet feature/lost")
+    dropped = world.run(way.replace("PATH", "litellm/router.py").replace("WHY", "useless"))
+    assert dropped.code == 0, dropped.err
+    assert "lost: " not in world.run("ci.guard").err
 
 
 def test_words_that_went_with_replaced_lines_are_noted(world: World) -> None:
@@ -479,7 +488,7 @@ def test_the_hooks_line_typed_on_a_terminal_does_not_wait(world: World) -> None:
     os.close(theirs)
     said = world.neutral(ended.stderr.decode())
     assert ended.returncode == 2
-    assert said.endswith("Next: invoke ci.guard checks what is checked out.\n")
+    assert said.endswith("Next: `invoke ci.guard` checks what is checked out.\n")
     assert hook(world, "") == Done(0, "Nothing in this push goes to carto/main.\n", "")
 
 

@@ -458,7 +458,7 @@ def _development(
 
 _LOST = (
     "put it back and commit. If it is meant to go, record why, with this branch checked out: "
-    "`verify --drop PATH --reason WHY`."
+    "`verify --tag {} --drop PATH --reason WHY`."
 )
 
 
@@ -491,7 +491,7 @@ def _losses(
         lost = [entry for entry in every if entry.path not in marked]
         for entry, at in zip(lost, places.lines(sh, fork.path, checked, lost), strict=True):
             what = f"the merge of {tag} lost {places.said(entry, checked)}"
-            yield Finding("lost", what, entry.path, line=at, then=_LOST)
+            yield Finding("lost", what, entry.path, line=at, then=_LOST.format(tag))
         end = sync.parents[0]
 
 
