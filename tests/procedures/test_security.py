@@ -17,6 +17,7 @@ from carto_fork.fork import recovery
 from carto_fork.fork.fork import open_fork
 from carto_fork.fork.session import LAUNCHERS, safe_settings
 from carto_fork.run.shell import Shell
+from carto_fork.run.text import plain
 from workflow import ADOPT
 from world import World, commit_in, push_as_colleague, shim, slow_but
 
@@ -65,7 +66,7 @@ def test_upstreams_change_to_a_file_that_the_fork_decides_by_stops(
     assert done.code == 4
     assert f"the fork's own file: {FINDING.format(path=path)}" in done.err
     body = (world.fork / ".git" / "carto-fork" / NEXT / "pull-request.md").read_text()
-    assert f"`{FINDING.format(path=path)}`" in body
+    assert f"| {plain(FINDING.format(path=path))} |" in body
     assert f"refs/heads/upstream-sync/{NEXT}" not in world.refs(world.origin)
     # The advised command works, and then the upgrade continues.
     world.git(f"rm --quiet -- {path}", repo=world.work(NEXT))
