@@ -264,7 +264,7 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
 
 def _published(s: Session, fork: Fork, base: str, heads: git.Refs) -> str:
     """Where an earlier run has written what this one needs: its open pull request, or its branches
-    that have not landed; "" if there is none."""
+    that have not landed; "" without one."""
     repo, origin, names = fork.path, fork.policy.remotes.origin, set[str]()
     for ref, tip in heads.commits.items():
         if not (git.has_object(s.sh, repo, tip) and git.is_ancestor(s.sh, repo, tip, base)):
