@@ -7,15 +7,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..fork.policy import Side
+from ..fork.session import Session
 from ..merge import commits
 from ..merge.hunks import Change
 from ..run import git
 from ..run.shell import Shell
-from ..run.text import counted, printable
-from .ledger import Entry
+from ..run.text import counted, in_actions, printable
+from .ledger import Entry, Ledger
 from .verify import Verification
 
 _LONGEST = 100
+
+
+def annotate(s: Session, checked: Verification, most: int) -> None:
+    """In GitHub Actions, mark every finding, and the first loss in each file, beside its line.
+
+    most: so many files at most.
+    """
+    if not in_actions():
+        return
+    mark = s.console.annotate
+    for x in checked.findings:
+        mark(x.check, x.what, path=x.path, line=x.line, sure=x.certain)
+    account = checked.account or Ledger((), 0, 0)
+    for title, entries in (("lost", account.lost), ("look at this", account.to_look_at)):
+        of_files: dict[tuple[Side, str], Entry] = {}
+        for entry in entries:
+            of_files.setdefault((entry.side, entry.path), entry)
+        first = [*of_files.values()][:most]
+        for entry, at in zip(first, lines(s.sh, s.path, checked, first), strict=True):
+            text = said(entry, checked)
+            text += "; the result has other lines there, or none" if title != "lost" else ""
+            mark(title, text, path=entry.path, line=at, sure=title == "lost")
 
 
 def said(entry: Entry, checked: Verification) -> str:

@@ -31,7 +31,7 @@ from ..run.text import counted, in_actions, listed, printable, substantive
 from . import landing, places, verify
 from .fates import Fate
 from .findings import FEATURE
-from .ledger import Entry, Ledger
+from .ledger import Entry
 from .verify import Verification
 
 _MOST_FINDINGS = 8
@@ -195,7 +195,7 @@ def require_passed(
     if s.json and not as_step:
         s.print_json(checked.as_json())
     show(s.console, checked, what, landed=landed, later=later and checked.passed)
-    _annotate(s, checked)
+    places.annotate(s, checked, _MOST_ENTRIES)
     if not checked.passed:
         raise CheckFailed(what_is_wrong(checked, what), then=then)
 
@@ -460,25 +460,6 @@ def show(
         console.result(f"Nothing is lost; {them} in {what} to look at{when}.", "yellow")
     elif verification.passed:
         console.result(f"Nothing is lost or left over in {what}.", "green")
-
-
-def _annotate(s: Session, checked: Verification) -> None:
-    """In GitHub Actions, mark every finding, and the first loss in each file, beside its line."""
-    if not in_actions():
-        return
-    mark = s.console.annotate
-    for x in checked.findings:
-        mark(x.check, x.what, path=x.path, line=x.line, sure=x.certain)
-    account = checked.account or Ledger((), 0, 0)
-    for title, entries in (("lost", account.lost), ("look at this", account.to_look_at)):
-        of_files: dict[tuple[Side, str], Entry] = {}
-        for entry in entries:
-            of_files.setdefault((entry.side, entry.path), entry)
-        first = [*of_files.values()][:_MOST_ENTRIES]
-        for entry, at in zip(first, places.lines(s.sh, s.path, checked, first), strict=True):
-            said = places.said(entry, checked)
-            said += "; the result has other lines there, or none" if title != "lost" else ""
-            mark(title, said, path=entry.path, line=at, sure=title == "lost")
 
 
 def what_is_wrong(verification: Verification, what: str) -> str:
