@@ -2045,7 +2045,8 @@ def test_a_manifest_that_is_proposed_is_valid_and_complete(world: World) -> None
     with_policy(world, EXTENDS + done.out)
     there = world.run("fork.inventory --section features")
     assert (there.code, there.err) == (0, "")
-    assert there.out == "".join(f"  {name}\n" for name in names)
+    listed = "".join(f"  {name}\n" for name in names)
+    assert there.out == f"Features of the policy:\n{listed}"
     values = {s["key"]: s["value"] for s in json.loads(world.run("fork.config --json").out)}
     assert values["feature"] == proposed
     assert world.run("fork.inventory --scan").out == "# Nothing to propose.\n"
