@@ -39,7 +39,8 @@ def sync(
     It commits and explains what evidence and rules decide. Conflicts that are left stay visible in
     the branch; `resolve-conflicts --pr NUMBER` finishes it. It supersedes the pull request of an
     older release, and never overwrites a branch that somebody pushed to. In GitHub Actions it sets
-    the outputs result, tag and pull_request.
+    the outputs result, tag and pull_request, and `ci.notify` posts to Slack; elsewhere it posts
+    itself if SLACK_WEBHOOK_URL is set.
     """
     from .upgrade import automatic, begun
 

@@ -181,6 +181,15 @@ def test_a_later_run_closes_the_pull_request_that_it_replaces(world: World, gith
     assert states()[branch(second)] == "CLOSED" and states()[branch(third)] == "OPEN"
     again = json.loads(world.run("doctor --json --check program").out)["findings"]
     assert again[0]["then"].endswith("/pull/4")
+    # What a later version of the program changes is an update.
+    old = documents.stamped("# Older\n", FILES.tasks)
+    land(world, branch(last))
+    push_as_colleague(world, {FILES.tasks: old})
+    world.run(ADOPT)
+    with github.open() as opened:
+        pull = opened.origin().state.pulls[-1]
+    assert pull.title == "chore: update the files that keep the fork on its upstream"
+    assert f"- `{FILES.tasks}` (brought up to date)" in pull.body
 
 
 def test_adopt_with_no_push_pushes_nothing(world: World) -> None:

@@ -489,7 +489,8 @@ def test_the_hooks_line_typed_on_a_terminal_does_not_wait(world: World) -> None:
     said = world.neutral(ended.stderr.decode())
     assert ended.returncode == 2
     assert said.endswith("Next: `invoke ci.guard` checks what is checked out.\n")
-    assert hook(world, "") == Done(0, "Nothing in this push goes to carto/main.\n", "")
+    said = "Git pushes nothing: origin has it, or git refuses the push.\n"
+    assert hook(world, "") == Done(0, said, "")
 
 
 def test_a_proposal_reaches_its_pull_request_and_does_not_land(world: World) -> None:

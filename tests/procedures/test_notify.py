@@ -102,6 +102,14 @@ def test_delivery_never_fails_the_run(world: World, answers: list[Says], line: s
         done = told(world, "--event failure", hook.url)
     assert (done.out, done.err) == (f"{line}\n", "")
     assert len(hook.received) == len(answers)
+    if not line.startswith("Sent"):  # somebody should see it, since the run is green
+        page = world.place / "page.md"
+        job = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(page)}
+        with webhook(*answers) as hook:
+            done = told(world, "--event failure --text 'what failed'", hook.url, **job)
+        assert f"::warning title=Slack::{line}\n" in done.out
+        said = page.read_text().split("\n\n")
+        assert said[1].startswith("what failed\n") and line[:20] in said[1]
 
 
 @pytest.mark.slow

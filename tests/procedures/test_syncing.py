@@ -494,6 +494,11 @@ def test_detect_skips_a_prerelease_and_counts_the_older_releases(
         f"New: {NEXT}; carto/main has v1.75.2-stable, and lacks 2 older releases,\n  too.\n"
         f"Next: invoke upgrade-carto --tag {NEXT}\n"
     )
+    # A branch of one's own that waits for a review has nothing to do with it.
+    world.git("switch --quiet --no-track -c feature/mine origin/carto/main")
+    world.git("commit --quiet --allow-empty -m 'fix: mine'")
+    assert world.run("next").out.startswith("invoke branch.pr\n")
+    assert world.run("ci.detect") == done
 
 
 def test_detect_names_the_sync_that_comes_before_a_new_release(

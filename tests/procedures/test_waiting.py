@@ -117,6 +117,7 @@ def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     words = " ".join(f"--keep-fork {path}" for path in left)
     done = world.run(f"resolve-conflicts --pr 1 {words} --reason 'ours is right'")
     assert done.code == 0, done.err
+    assert "to take that back" not in done.out  # it is committed and pushed
     head = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
     assert world.git(f"rev-list --count {first}..{head}", repo=world.origin) != "0"
     world.git(f"merge-base --is-ancestor {first} {head}", repo=world.origin)

@@ -219,6 +219,21 @@ def test_in_a_job_a_step_is_folded_but_for_its_result(monkeypatch: pytest.Monkey
     ]
 
 
+def test_in_a_job_commands_after_a_result_are_folded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    made = Console(stream := io.StringIO())
+    with made.step(3, 12, "verify", "Check it."):
+        made.result("Nothing is lost.")
+        made.command("git update-ref a b")
+    assert stream.getvalue().splitlines()[1:] == [
+        "::endgroup::",
+        "Nothing is lost.",
+        "::group:: 3/12 verify    continued",
+        "    $ git update-ref a b",
+        "::endgroup::",
+    ]
+
+
 def test_the_lines_that_fold_are_outside_of_what_others_print(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

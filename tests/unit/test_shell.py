@@ -707,6 +707,7 @@ def test_a_line_that_is_shown_can_be_pasted(sh: Shell, tmp_path: Path, word: str
     """Even a message of several lines becomes one line, and bash restores every character."""
     line = joined(["printf", "%s", word])
     assert line.isprintable()
+    assert "\\134" not in line and "\\303" not in line  # people read it, too
     (tmp_path / "line").write_text(line)
     assert sh.ask("bash {line}", line=tmp_path / "line").out == word
 

@@ -32,6 +32,7 @@ from .copies import (
     KEPT,
     Copy,
     Read,
+    State,
     branch,
     branch_of,
     compare,
@@ -212,6 +213,8 @@ ADOPT = (
     *branches.TIDY,
 )
 
+_DONE = {State.NEW: "new", State.BEHIND: "brought up to date", State.REPLACED: "replaced"}
+UPDATE = "chore: update the files that keep the fork on its upstream"
 MESSAGE = "chore: adopt the tasks that keep the fork on its upstream"
 
 
@@ -383,7 +386,8 @@ def _publish(
     conditions = {DRAFT} if fork.draft else set()
     conditions |= {branches.PUSHES} if push else set()
     conditions |= {contribute.OPEN} if requests and not existing else set()
-    listed = [f"- `{copy.path}` ({copy.state.value})" for copy in copies if copy.due]
+    listed = [f"- `{copy.path}` ({_DONE[copy.state]})" for copy in copies if copy.due]
+    first = all(copy.before is None for copy in copies if copy.path != POLICY_FILE)
     body = "\n".join(["Files that `fork.adopt` writes; no upstream file is changed:", "", *listed])
     if requirement:
         body += f"\n\nThe workflows then install `{requirement}`."
@@ -397,7 +401,7 @@ def _publish(
         "requirement": requirement,
         "head": name,
         "base": production,
-        "title": MESSAGE,
+        "title": MESSAGE if first else UPDATE,
         "body": body,
     }
     untouched = f"Your checkout and {production} are unchanged."

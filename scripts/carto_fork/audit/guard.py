@@ -44,6 +44,9 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     pushed = sys.stdin.read() if pre_push else None
     if pre_push:
         s.again = "git push"  # which a person typed
+    if pushed == "":  # so it is also with a branch that is behind, which git then refuses
+        s.console.say("Git pushes nothing: origin has it, or git refuses the push.")
+        return
     fork = s.open_fork(whatever_policy=True)
     checked: list[Range] = []
     findings: list[Finding] = []

@@ -235,10 +235,10 @@ def notify(
     if s.sh.dry:
         s.print_json(_message(s, event, tag, url, text))
         return
-    headline, meaning = _words(event, tag)
+    headline, meaning = _words(event, tag, text)
     said = [plain(line) for line in text.splitlines() if line.strip()]
     links = [f"[Pull request]({url})"] if _is_link(url) else []
-    summarize("\n\n".join([f"# {plain(headline)}", meaning, *said, *links]))
+    summarize("\n\n".join(filter(None, [f"# {plain(headline)}", meaning, *said, *links])))
     why = send(s, event, tag=tag, url=url, text=text, always=always)
     if s.json:
         s.print_json({"event": event, "delivered": not why, "why": why})
@@ -260,20 +260,23 @@ def send(
         why = f"{VARIABLE} is not set"
     elif s.sh.dry:
         why = "--dry sends nothing"
-    else:
-        why = post(webhook, _message(s, event, tag, url, text))
+    elif why := post(webhook, _message(s, event, tag, url, text)):
+        # Nobody else would notice: a message that is not delivered fails nothing.
+        s.console.annotate("Slack", f"Nothing was sent to Slack: {why}.", sure=False)
+        summarize(f"Nothing was sent to Slack: {plain(why)}.")
     s.console.say(f"Nothing was sent to Slack: {why}." if why else f"Sent to Slack: {event}.")
     return why
 
 
-def _words(event: str, tag: str) -> tuple[str, str]:
-    """The headline of an event, and what it means."""
+def _words(event: str, tag: str, text: str) -> tuple[str, str]:
+    """The headline of an event, and what it means, unless the text says it."""
     headline, meaning = EVENTS[event]
+    meaning = "" if event == "failure" and text.strip() else meaning
     return headline.replace("{release}", tag or "a new release"), meaning
 
 
 def _message(s: Session, event: str, tag: str, url: str, text: str) -> Payload:
-    headline, meaning = _words(event, tag)
+    headline, meaning = _words(event, tag, text)
     text = "\n".join(filter(str.strip, text.splitlines()))
     links = {"Pull request": url, "Log of the run": run_url()}
     return message(headline, [meaning, text], links, _about(s))

@@ -74,7 +74,7 @@ class Detection:
         return {
             "found": self.newest is not None,
             "tag": self.newest and self.newest.name,
-            "commit": self.commit,
+            "commit": self.newest and self.commit,
             "version": self.newest and self.newest.release,
             "scheme": self.newest and self.newest.scheme.name,
             "contained": self.contained and self.contained.name,

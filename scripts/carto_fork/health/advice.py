@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
@@ -28,10 +29,11 @@ from .status import InProgress, Status
 from .under_way import Advice
 
 
-def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
+def read(sh: Shell, path: Path, command: Callable[..., str], *, changes: bool = True) -> Advice:
     """Find out what to do next in a directory.
 
     command: makes the command line of a task on this fork from its name and options.
+    changes: whether a branch with a fork change that is checked out counts.
     Raises Refused if git is missing or too old.
     """
     git.require_version(sh)
@@ -47,6 +49,8 @@ def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
             return Advice(command("next", repo=str(clone)), f"{why} A clone is in it.")
         return Advice(f"git clone {quote(url)}", why)
     facts = status.read(sh, fork)
+    if not changes:
+        facts = replace(facts, checked_out="")
     advice = of(sh, fork, facts, command)
     said = [advice.why, *(f"{note[0].upper()}{note[1:]}." for note in facts.notes)]
     return Advice(advice.command, " ".join(said))
@@ -82,10 +86,9 @@ class _Adviser:
                 yield from self._behind()
             if fork.draft and (self._source or not is_needed(fork.policy, self._read)):
                 yield from self._draft()
-            why = ""
-            if squashed := self._facts.squashed:
-                why = f"{self._production} states the version of {squashed.name} but lacks its"
-                why += " commits."
+            squashed, why = self._facts.squashed, ""
+            if squashed:
+                why = f"{self._production} states {squashed.name}'s version but lacks its commits."
             yield from self._heal(why)
         yield from self._reverted()
         yield from self._unreachable()

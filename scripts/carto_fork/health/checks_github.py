@@ -449,7 +449,7 @@ CHECKS = (
         _program,
     ),
     Check("sync-pr", "The pull request of a sync is not ready to be merged.", _sync_pr),
-    Check("slack", "No messages arrive in Slack.", _slack),
+    Check("slack", "Some messages do not arrive in Slack.", _slack),
     Check("squash-merge", "A sync can land squashed.", _squash_merge),
     Check("protection", "The production branch can be overwritten.", _protection),
     Check("gh", "No pull request is opened.", _gh),

@@ -275,7 +275,7 @@ def say_next(s: Session, tag: str) -> None:
     its upgrade."""
     if s.json or in_actions():
         return
-    following = advice.read(s.sh, s.path, s.command)
+    following = advice.read(s.sh, s.path, s.command, changes=False)
     if tag not in following.command.split():
         s.console.say(following.why)
     if following.command:

@@ -210,10 +210,13 @@ def taken(decision: Decision) -> str:
     return side
 
 
-def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None:
+def show(
+    console: Console, resolution: Resolution, *, todo: bool = True, ends: bool = False
+) -> None:
     """Print what happened to each conflict, by rule with its reason, and what is left to do.
 
-    todo: whether to print how somebody resolves that in the work tree.
+    todo: whether to print how somebody resolves that in the work tree. ends: whether it is
+    committed at once if nothing is left.
     """
     decided = [decision for decision in resolution.decisions if not decision.left]
     rules = list(dict.fromkeys(decision.rule for decision in decided))
@@ -233,7 +236,8 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
         console.row("disabled workflow that the merge brought back, removed again: ", path)
     for path in resolution.righted:
         console.row("git had merged its change into a twin, moved to the right file: ", path)
-    _show_words(console, resolution.work, resolution.theirs, decided)
+    if resolution.unfinished or not ends:
+        _show_words(console, resolution.work, resolution.theirs, decided)
     for drop in resolution.withdrawn:
         console.row(f"no longer dropped, so the record is gone ({drop.reason}): ", drop.path)
     left = len(resolution.left) + len(resolution.marked)

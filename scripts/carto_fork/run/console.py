@@ -75,6 +75,7 @@ class Console:
         self._made: Rich | None = None
         self._step: _Step | None = None
         self._folded = False  # whether a group of GitHub Actions is open
+        self._group = ""  # the head of the step that it is for
 
     @property
     def _rich(self) -> Rich:
@@ -164,10 +165,11 @@ class Console:
             yield
         elif not self._live:
             self._print(f"::group::{harmless(printable(f'{head} {what}'))}", "")
-            self._folded = True
+            self._folded, self._group = True, head
             try:
                 yield
             finally:
+                self._group = ""
                 self._unfold()
         elif prints:
             self._headed(f"> {head}", what, "bold")
@@ -225,6 +227,9 @@ class Console:
 
     def command(self, line: str) -> None:
         """Print a command line that is about to run."""
+        if self._group and not self._folded:  # one that follows the step's result
+            self._print(f"::group::{harmless(printable(f'{self._group} continued'))}", "")
+            self._folded = True
         self.row(_RUNS, line, "dim")
 
     def question(self, line: str) -> None:

@@ -180,8 +180,9 @@ def file_word(path: str) -> str:
     """A path, or any other text, as a word to paste into a shell."""
     if path.isprintable():
         return quote(path)
-    escaped = c_escaped(path, b"'")
-    return f"$'{escaped}'"  # bash, zsh and ksh know this form
+    known = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t"}
+    escaped = (known.get(x) or (x if x.isprintable() else c_escaped(x)) for x in path)
+    return f"$'{''.join(escaped)}'"  # bash, zsh and ksh know this form
 
 
 def c_escaped(path: str, quotes: bytes = b'"') -> str:

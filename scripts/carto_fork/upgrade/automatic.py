@@ -142,7 +142,8 @@ def _resolve_request(
             if fresh and not left:
                 _refuse_decided(s, fetch, held, refusal, again)
             raise
-        done = propose(s, fork, place, done, (ours, release.commit, name), proposing)
+        merged = (ours, release.commit, name)
+        done = propose(s, fork, place, done, merged, proposing, ends=True)
         say_sides(s, done, pr=request)
         _require_resolved(s, done, pull, place, again)
         values = fetch.values | {"open": "yes" if left else ""}

@@ -27,7 +27,7 @@ from ..merge.words import Merge
 from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
-from ..run.text import joined, listed
+from ..run.text import in_actions, joined, listed
 from . import begun, proposals, risks
 from .begun import unresolved
 
@@ -84,7 +84,8 @@ class Work:
         if self.fresh:
             self._decisions[ours] = done.decisions
         merged = (ours, self.theirs, self.tag.name)
-        ask, todo = self.proposing, self.pausing
+        # Nobody can go to a job's work tree.
+        ask, todo = self.proposing, self.pausing and not in_actions()
         done = propose(self.s, self.fork, self.place, done, merged, ask, todo=todo)
         self.resolution = done
         if self.pausing:
@@ -226,16 +227,17 @@ def propose(
     asking: bool,
     *,
     todo: bool = True,
+    ends: bool = False,
 ) -> Resolution:
     """Ask the policy's programs about the conflicts left in a merge, and print the outcome.
 
     merged: the fork's side, upstream's, and the release. asking: whether to ask at all.
-    todo: whether somebody can resolve in the work tree what is left.
+    todo, ends: as `show` takes them.
     """
     answers: Sequence[proposals.Answer] = ()
     if asking:
         done, answers = proposals.settle(s, fork, place, done, *merged)
-    show(s.console, done, todo=todo)
+    show(s.console, done, todo=todo, ends=ends)
     for answer in answers:
         s.console.say(answer.line, "" if answer.text is not None else "yellow")
     return done
@@ -246,7 +248,7 @@ def say_sides(s: Session, resolution: Resolution, **where: str) -> None:
 
     where: the option that names the merge.
     """
-    if resolution.left:
+    if resolution.left and not (in_actions() and where.get("repo")):  # nobody can go there
         path = resolution.left[0].conflict.path
         s.console.say(
             "To keep the fork's side of a file (--accept-upstream for upstream's), with your words "
