@@ -437,6 +437,28 @@ def _comment(repository: Repository, pull: Pull, comment: Comment) -> Json:
     }
 
 
+def _reviews(pull: Pull) -> Json:
+    """What colleagues said about a pull request; the last word counts."""
+    said = [
+        {
+            "id": f"PRR_{number}",
+            "author": _user(review["user"]["login"]),
+            "authorAssociation": "MEMBER",
+            "body": "",
+            "state": review["state"],
+            "submittedAt": pull.updated,
+            "reactionGroups": [],
+            "commit": {"oid": review["commit_id"]},
+        }
+        for number, review in enumerate(pull.reviews)
+    ]
+    return {
+        "reviewDecision": said[-1]["state"] if said else None,
+        "reviews": _all(lambda: said),
+        "latestReviews": _all(lambda: said[-1:]),
+    }
+
+
 def _commit(repository: Repository, commit: Commit) -> Json:
     author = {"name": commit.author, "email": commit.email, "user": None}
     body = commit.body.strip("\n")
@@ -456,7 +478,7 @@ _CHANGES = {"A": "ADDED", "D": "DELETED", "M": "MODIFIED", "T": "CHANGED"}
 
 
 def _pull(repository: Repository, pull: Pull) -> Json:
-    return _described(repository, pull) | _asked(repository, pull) | _UNUSED
+    return _described(repository, pull) | _asked(repository, pull) | _reviews(pull) | _UNUSED
 
 
 def _asked(repository: Repository, pull: Pull) -> Json:
@@ -539,14 +561,11 @@ _UNUSED: Json = {
     "isMergeQueueEnabled": False,
     "isInMergeQueue": False,
     "autoMergeRequest": None,
-    "reviewDecision": None,
     "milestone": None,
     "reactionGroups": [],
     "assignees": _none,
     "assignedActors": _none,
     "reviewRequests": _none,
-    "latestReviews": _none,
-    "reviews": _none,
     "projectCards": _none,
     "projectItems": _none,
 }

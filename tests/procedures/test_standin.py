@@ -486,6 +486,9 @@ def test_a_review_is_a_colleagues_about_this_commit(hub: Hub) -> None:
     [review] = json.loads(hub.out("api", f"repos/{ORIGIN}/pulls/{number}/reviews"))
     assert (review["state"], review["commit_id"]) == ("APPROVED", hub.ref("refs/heads/one"))
     assert review["user"]["login"] != "fork-maintainer"
+    shown = json.loads(hub.out("pr", "view", number, "--json", "reviewDecision,reviews"))
+    assert shown["reviewDecision"] == "APPROVED"
+    assert [each["author"]["login"] for each in shown["reviews"]] == [review["user"]["login"]]
 
 
 # --- Merging
