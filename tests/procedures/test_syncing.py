@@ -88,6 +88,17 @@ def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
     assert re.search(r"compare/v1\.75\.2[\w.-]*\.\.\.v1\.76\.5\)", body)
 
 
+def test_a_release_that_landed_since_the_last_fetch_is_nothing_new(
+    world: World, github: GitHub
+) -> None:
+    production = "refs/heads/carto/main"
+    world.git("fetch --quiet", str(world.upstream), f"refs/tags/{TAG}", repo=world.origin)
+    commit_in(world, world.origin, production, {}, production, "FETCH_HEAD", tree="FETCH_HEAD")
+    done = sync(world, f"--tag {TAG}")
+    assert (done.code, json.loads(done.out).get("result")) == (0, "nothing"), done.err
+    assert pulls(github) == []
+
+
 @pytest.mark.slow
 def test_labels_are_what_the_policy_says(world: World, github: GitHub) -> None:
     """https://github.com/renovatebot/renovate/issues/31091,

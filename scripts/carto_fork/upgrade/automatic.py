@@ -20,7 +20,7 @@ from ..merge.hunks import Conflict
 from ..merge.resolution import Resolution
 from ..merge.words import Words, bring_back
 from ..run import files, git, github
-from ..run.errors import Paused, Refused, Usage
+from ..run.errors import Nothing, Paused, Refused, Usage
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Journal, Plan
 from ..run.text import counted, in_actions, listed, printable
@@ -277,7 +277,12 @@ def sync_upstream(s: Session, options: Options) -> None:
     options = replace(options, tag=tag.name, request=s.sh.dry, automatic=True)
     work = Work(s, fork, tag, release.commit)
     if not (release.pushed and _waits_for_person(work, release)):
-        ended = upgrade.run(s, options, leave=True)
+        try:
+            ended = upgrade.run(s, options, leave=True)
+        except Nothing as nothing:  # production as it was just fetched has it
+            s.console.say(nothing.what)
+            _end(s, fork, "nothing", {"result": "nothing", "tag": tag.name, "pull_request": ""})
+            return
         work = ended[1] if ended else work
     if s.sh.dry:
         return
