@@ -245,6 +245,7 @@ def misnamed(words: Sequence[str], printed: str) -> list[str]:
 
 def _not_taken(task: str, text: str) -> list[str]:
     """The options that a sentence names and a task lacks."""
+    text = re.sub(r"(?<![\w-])(?:git|gh) .*", "", text, flags=re.DOTALL)  # theirs
     named = re.findall(r"\b(?:with|without|give|use|add|leave out|or) (--[a-z][a-z-]*)", text)
     taken = _parser().contexts[task].flags if task in _parser().contexts else None
     return [f"{task} {one}" for one in named if taken is not None and one not in taken]

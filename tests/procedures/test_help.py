@@ -84,6 +84,7 @@ def test_advice_that_nobody_can_type_is_noticed() -> None:
         ("run `invoke ci.sync --tag v1` with --heal, or with --unhealed.", ["ci.sync --unhealed"]),
         ("run `invoke upgrade-carto --tag v1` with --heal, or with --unhealed.", []),
         ("give --nope, then `invoke next`.", ["setup --nope"]),
+        ("`git merge --continue` (or --abort), then `invoke next`.", []),
         ("`invoke nothing --pr 1`, then `git push --nope`.", ["no task: nothing --pr 1"]),
         ("invoke verify --tagg v1", ["No idea what '--tagg' is!: verify --tagg v1"]),
     ):
