@@ -94,6 +94,8 @@ def state(world: World, github: GitHub) -> tuple[Outcome, list[tuple[str, ...]]]
 
 def test_a_pull_request_that_waits_for_a_person_is_left_alone(world: World, github: GitHub) -> None:
     head = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
+    dry = world.run(SYNC.replace(" --json", " --dry"))
+    assert (dry.code, dry.out.splitlines()[-1]) == (0, f"invoke step.sync-pr --tag {NEXT}")
     done = world.run(SYNC)
     assert (done.code, json.loads(done.out)["result"]) == (0, "waiting"), done.err
     assert "Slack" not in done.err

@@ -276,7 +276,8 @@ def sync_upstream(s: Session, options: Options) -> None:
     # It asks for the pull request itself, to say whether that changed; --dry prints the step.
     options = replace(options, tag=tag.name, request=s.sh.dry, automatic=True)
     work = Work(s, fork, tag, release.commit)
-    if not (release.pushed and _waits_for_person(work, release)):
+    waiting = bool(release.pushed) and _waits_for_person(work, release)
+    if not waiting:
         try:
             ended = upgrade.run(s, options, leave=True)
         except Nothing as nothing:  # production as it was just fetched has it
@@ -285,6 +286,11 @@ def sync_upstream(s: Session, options: Options) -> None:
             return
         work = ended[1] if ended else work
     if s.sh.dry:
+        if waiting:
+            s.console.say(
+                f"{name} waits for somebody to resolve the rest. This updates its pull request:"
+            )
+            s.sh.show(s.command("step.sync-pr", tag=tag.name))
         return
     asked = pull_request.open_request(work, numbered=False)
     if not report.path_of(fork, tag.name).exists():  # an earlier run was killed before it wrote it
