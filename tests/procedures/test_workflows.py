@@ -153,8 +153,10 @@ def test_a_pull_request_does_not_replace_the_guard(world: World, hub: GitHub) ->
     actions = guarded(world, "feat: another judge", evil)
     run = actions.run(GUARD)
     assert run.results == {"guard": "failure"}
-    judges = f"carto_fork.toml, {guard}, {DEPENDENCIES}, {REQUIREMENTS}, {twin}"
-    assert f"  judge: this pull request changes {judges}. Such a file decides" in run.log
+    deciding = f"carto_fork.toml, {guard}, {DEPENDENCIES} and {REQUIREMENTS}, which decide what"
+    reporting = f"{twin}, which can report a check of the name Guard, too"
+    changes = f"this pull request changes {deciding} Guard checks; and {reporting}. Somebody else"
+    assert f"  approval: {changes}" in run.log
     installed = (actions.place / "installed").read_text()
     assert "invoke==1\n" in installed and "carto-fork==1\n" in installed
     assert "evil" not in installed

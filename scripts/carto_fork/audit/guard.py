@@ -254,13 +254,18 @@ def _unapproved(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> It
     if not (hosted and (deciding or reporting)) or (each.pull and _approved(sh, fork, each)):
         return
     decide = "decides" if len(deciding) == 1 else "decide"
-    said = [f"{' and '.join(deciding)}, which {decide} what {CHECK} checks"] * bool(deciding)
+    said = [f"{_both(deciding)}, which {decide} what {CHECK} checks"] * bool(deciding)
     can = f"which can report a check of the name {CHECK}, too"
-    said += [f"{' and '.join(reporting)}, {can}"] * bool(reporting)
+    said += [f"{_both(reporting)}, {can}"] * bool(reporting)
     whose = "this pull request" if each.pull else each.what
     what = f"{whose} changes {'; and '.join(said)}. Somebody else with push access has to approve "
     what += f"commit {each.head[:10]}." if each.pull else "that in the pull request."
     yield Finding(APPROVAL, what, certain=bool(each.pull))
+
+
+def _both(paths: Sequence[str]) -> str:
+    """All of some paths, in words."""
+    return " and ".join(filter(None, [", ".join(paths[:-1]), paths[-1]])) if paths else ""
 
 
 APPROVAL = "approval"

@@ -295,10 +295,10 @@ def sync_upstream(s: Session, options: Options) -> None:
     asked = pull_request.open_request(work, numbered=False)
     if not report.path_of(fork, tag.name).exists():  # an earlier run was killed before it wrote it
         report.write_for(s, fork, work)
-    event = "conflicts" if asked.conflicts else "success"
-    what = "a review"
+    event, what = "success", "a review"
     if asked.conflicts:
-        what = f"somebody to resolve the conflicts in {counted(asked.conflicts, 'file')}"
+        files_ = counted(asked.conflicts, "file")
+        event, what = "conflicts", f"somebody to resolve the conflicts in {files_}"
     about = f"Pull request {asked.number} is waiting for {what}."
     result = {"result": asked.result, "tag": tag.name, "pull_request": asked.url, "about": about}
     if not asked.changed:
