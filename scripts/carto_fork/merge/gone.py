@@ -28,6 +28,8 @@ def stems(words: Iterable[str]) -> set[str]:
     return {part for word in words if "_" in word for part in word.split("_") if len(part) > 2}
 
 
+_TYPED = re.compile("_(c|cpp|go|java|kotlin|rust|typescript)$")
+"""Languages in which a type that changed can break what uses the name."""
 _EVERYTHING = re.compile(
     r"^[ \t]*(?:import[ \t]+(?:static[ \t]+)?[\w.]+\.\*|from[ \t]+\S+[ \t]+import[ \t]+\*"
     r"|(?:pub[ \t]+)?use[ \t]+[\w:]+::\*|using[ \t]+namespace[ \t]+[\w:]+)",
@@ -68,6 +70,7 @@ class Gone:
         self.language, self.texts = language, texts
         self.trees: dict[str, Tree] = {}
         self.answers: dict[tuple[str, str, bool, int], bool] = {}
+        self.declared: dict[tuple[str, str], set[bytes]] = {}
         self.counts: list[Counter[str]] = []
         self.members: list[Counter[str]] = []
         self.parts: Counter[str] = Counter()
@@ -157,6 +160,10 @@ class Gone:
         sides = (hunk.theirs, texts.ours), (hunk.ours, texts.theirs)
         if _is_reached(hunk) or _for_c(hunk, texts, self):
             return True
+        if _TYPED.search(self.language.wheel) and any(
+            self._is_of_other_type(*side, hunk) for side in sides
+        ):
+            return True
         return any(self._has_gone(lines, side, hunk) for lines, side in sides)
 
     def is_needed_by_upstream(self, hunk: Hunk) -> bool:
@@ -177,6 +184,28 @@ class Gone:
             for word in Counter(_WORD.findall("".join(lines))) - base
             if word not in _KEYWORDS  # which a parser may take for names in an odd text
         )
+
+    def _is_of_other_type(self, lines: Sequence[str], side: str, hunk: Hunk) -> bool:
+        """Whether one side uses a name more often than before, in the hunk or because of it, that
+        the other side declares with another type than both had.
+
+        lines: of the one side. side: the text of the other.
+        """
+        mine = self.texts.theirs if side is self.texts.ours else self.texts.ours
+        before, here = Counter(_WORD.findall("".join(hunk.base or ()))), "".join(_but_notes(lines))
+        counts = self._counts()
+        now = counts[2 if side is self.texts.ours else 1]
+        more = {word for word in before if now[word] > counts[0][word]}
+        for word in more.union(Counter(_WORD.findall(here)) - before):
+            known, other = self._types(self.texts.base, word), self._types(side, word)
+            if other and known & self._types(mine, word) and known.isdisjoint(other):
+                return True
+        return False
+
+    def _types(self, text: str, word: str) -> set[bytes]:
+        if (text, word) not in self.declared:
+            self.declared[text, word] = self._tree(text).types(word.encode())
+        return self.declared[text, word]
 
     def _is_like_gone(self, parts: Set[str], side: str) -> bool:
         """Whether a side no longer has a part of words that the base has in several words."""

@@ -226,6 +226,14 @@ class Tree:
                 found.update(["", *_call_of(node)])
         return found
 
+    def types(self, word: bytes) -> set[bytes]:
+        """The types with which the code declares a name, without white space."""
+        root: Any = self.root
+        places = re.finditer(rb"(?<!\w)%b(?!\w)" % re.escape(word), self.text)
+        return {
+            *filter(None, (_type_of(root.descendant_for_byte_range(*x.span())) for x in places))
+        }
+
     def is_in_text(self, at: int) -> bool:
         """Whether a position is inside a string that begins above its line."""
         root: Any = self.root
@@ -241,6 +249,27 @@ class Tree:
         note = b"#" if self.language.bare or "toml" in self.language.wheel else b"//"
         match = re.compile(rb"[ \t]*(%b[^\n]*)?\n" % note).match(self.text, at, end)
         return match.end() if match else at
+
+
+def _type_of(node: Any) -> bytes:
+    """The type with which an identifier is declared; empty if this declares nothing."""
+    while (of := node.parent) and "declarator" in of.type and not of.child_by_field_name("type"):
+        node = of  # of C's pointers and of Java's variables
+    if not of:
+        return b""
+    declared = of.child_by_field_name("type")
+    named = [x for field in _DECLARED for x in of.children_by_field_name(field)]
+    if not declared:  # Kotlin has no field for them
+        declared = next((x for x in of.children if x.type.endswith("_type")), None)
+        named = [x for x in of.children if x.type.endswith("identifier")][:1]
+    if not declared or node not in named:
+        return b""
+    # What is around the name, such as a star, belongs to the type.
+    around = re.sub(rb"\w+", b"", node.text.partition(b"=")[0])
+    return b"".join((declared.text + around).split())
+
+
+_DECLARED = ("name", "pattern", "declarator")
 
 
 def _call_of(node: Any) -> Iterator[str]:
