@@ -88,8 +88,8 @@ guide: .venv/run ## print the fork's procedures and rules as Markdown
 sandbox: .venv/run ## build a small fork to try the other tasks on
 	@$(run) $(bin)/invoke sandbox $$ARGS
 
-tour: .venv/run ## run a whole upgrade and its release in the sandbox
-	@$(run) $(bin)/invoke sandbox --tour $$ARGS
+tour: .venv/run ## run a whole upgrade and its release in a sandbox of its own
+	@$(run) $(bin)/invoke sandbox --tour --path=.sandbox/tour $$ARGS
 
 fork.init: .venv/run ## write the policy of a fork, from what its clone shows
 	@$(invoke) $$ARGS

@@ -219,8 +219,8 @@ def test_rules_are_guessed_for_files_of_several_kinds(tmp_path: Path) -> None:
     text = (world.fork / "carto_fork.toml").read_text()
     assert '# paths = ["/dist/"]\n# take = "upstream"\n' in text
     for line in (
-        "certain: no rule takes upstream's whole Gemfile.lock: the fork seems to have changed it",
-        "certain: no rule takes upstream's whole gen/*.txt: the fork seems to have changed it",
+        "certain: no rule takes upstream's whole Gemfile.lock: fork commits change it",
+        "certain: no rule takes upstream's whole gen/*.txt: fork commits change it",
         "guess: no rule takes upstream's whole /web/dist/: "
         "only its name suggests that it was built",
     ):

@@ -173,7 +173,7 @@ def test_status_reads_the_version_on_origins_production_branch(world: World) -> 
     (world.fork / "pyproject.toml").write_text(project.replace("1.75.2.1", "9.9.9"))
     world.git("commit --quiet --all --message 'my own version'")
     done = world.run("status")
-    assert "  version on carto/main       1.75.2.1\n" in done.out
+    assert "  version on carto/main       1.75.2.1 (origin's)\n" in done.out
     assert "  carto/main against origin   1 ahead, 0 behind, as of the last fetch\n" in done.out
 
 

@@ -137,6 +137,11 @@ _PURPOSES = {
 }
 
 
+def _short(line: str) -> str:
+    """A command line as people shorten it: `npm test` is `npm run test`."""
+    return re.sub(r"^(npm|pnpm|yarn) run ", r"\1 ", line)
+
+
 def commands(tree: Iterable[str], text: Text) -> Iterator[Guess]:
     """Command lines of the Makefile or else of the build tool, and those that workflows run.
 
@@ -161,7 +166,7 @@ def commands(tree: Iterable[str], text: Text) -> Iterator[Guess]:
             yield Guess(f"commands.{kind}", lines, LIKELY, why)
         of_kind = _PURPOSES.get(kind)
         others = [x for x in ran if of_kind and of_kind.search(x) and _PLAIN_COMMAND.fullmatch(x)]
-        if others and others != lines:
+        if others and {*map(_short, others)} != {*map(_short, lines)}:
             why = "what the workflows run; uncomment what an upgrade should run"
             yield Guess(f"commands.{kind}", others, GUESS, why, off=True)
         elif kind == "test" and not lines:
@@ -227,6 +232,7 @@ def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) ->
         before, dots, after = family
         words = [re.sub(r"[^\w]+", " ", part).strip() for part in (before, after.replace("0", ""))]
         label = " ".join(word for word in words if word not in ("", "v"))
+        label = re.sub(r"\brc\b", "release candidate", label)
         if family == main:
             use, surety = TagUse.AUTOMATIC, CERTAIN if len(stable) == 1 else LIKELY
             label = f"stable {label}".rstrip()

@@ -173,7 +173,9 @@ class _Survey:
                 "name",
                 self._name,
                 GUESS,
-                "the owner of the remote" if self._slug else "its guide, markers and tags say it",
+                "the owner of the remote"
+                if self._slug
+                else "an example: it will be in the guide, in markers and in tags",
             )
         yield self.origin.guess("remotes.origin", self._origin_surety, "the clone's remote")
         yield self.upstream.guess("remotes.upstream", *self._upstream_why)
@@ -403,7 +405,7 @@ class _Survey:
             if kept:
                 yield _rule(f"generated: {why.partition(',')[0]}", kept, CERTAIN, why)
             if lost := listed([path for path in paths if path not in kept], 5):
-                why = f"no rule takes upstream's whole {lost}: the fork seems to have changed it"
+                why = f"no rule takes upstream's whole {lost}: fork commits change it"
                 yield Guess("rules", None, CERTAIN, why)
         for path in self._named_so([*trees], _FEWEST_BUILT):
             why = f"no rule takes upstream's whole {path}: only its name suggests that it was built"

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..fork import records
 from ..fork.fork import Fork, require_production, require_remotes
+from ..fork.generated import is_lock
 from ..fork.policy import POLICY_FILE, Feature, Policy, Side
 from ..fork.session import Session
 from ..merge import authorship, syncs
@@ -173,7 +174,9 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
         named = _FEATURE.fullmatch(commit.subject)
         if not named or named["what"] in manifest:
             continue
-        files = sorted(paths)[:_MOST_FILES]
+        files = sorted(path for path in paths if not is_lock(path))[:_MOST_FILES]
+        if not files:
+            continue
         names = [tree[path][1] for path in files for tree in (production, upstream) if path in tree]
         texts = git.blobs(sh, fork.path, names)
         patterns: list[str] = []

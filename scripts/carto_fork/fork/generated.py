@@ -35,6 +35,12 @@ _LOCKS = {
 LOCKFILES = tuple(lock for lock in _LOCKS if "/" not in lock and lock != "go.sum")
 """The names of lock files that cannot combine the changes of two sides."""
 
+
+def is_lock(path: str) -> bool:
+    """Whether a tool writes a file's lines from a manifest, such as hashes of dependencies."""
+    return PurePosixPath(path).name in _LOCKS
+
+
 _MODULES = r"(\.package-lock\.json|(@[^/]+/)?[^/]+/package\.json)"
 # A directory that a tool fills: its name, a file next to it, a file in it, and the command.
 _FILLED = (

@@ -144,12 +144,20 @@ def newest(names: Iterable[str], schemes: Sequence[TagScheme], *uses: TagUse) ->
     return max((tag for tag in tags if tag and tag.scheme.use in uses), default=None)
 
 
+def _a(noun: str) -> str:
+    return "an" if noun[:1] in "aeiou" else "a"
+
+
 def require_stable(name: str, schemes: Sequence[TagScheme]) -> Tag:
     """The tag, if the schemes call it a stable upstream release. Raises Refused otherwise."""
     tag = classify(name, schemes)
     if tag and tag.stable:
         return tag
-    kind = f"a {tag.scheme.name}" if tag else "not a release that the tag schemes know"
+    kind = (
+        f"{_a(tag.scheme.name)} {tag.scheme.name}"
+        if tag
+        else "not a release that the tag schemes know"
+    )
     problem = f"{name} is {kind}; only stable upstream releases are merged."
     raise Refused(problem, then="choose a stable release; `status` names the newest one.")
 

@@ -253,7 +253,8 @@ def show_status(s: Session) -> None:
     if s.json:
         s.print_json(facts.as_json() | {"next": following})
     else:
-        status.show(s.console, facts, str(fork.path), following.why)
+        why, unknown = following.why, fork.is_unknown
+        status.show(s.console, facts, str(fork.path), why, unknown=unknown)
         s.console.say(following.why)
         if following.command:
             s.console.next(following.command)

@@ -268,6 +268,7 @@ def _in_progress(
             continue  # the branch is not named after a release
         work = places.get(f"refs/heads/{branch}")
         place = git.named(work) if work else ""
+        place = "this directory" if str(work) == "." else place
         remote = fork.refs.objects.get(fork.tracking(origin, branch))
         same = remote == fork.refs.objects.get(f"refs/heads/{branch}", remote)
         begun = git.work_state(sh, work) if work else None
@@ -303,10 +304,11 @@ def _beside(upgrades: Sequence[InProgress]) -> tuple[InProgress, ...]:
     )
 
 
-def show(console: Console, facts: Status, repo: str, why: str) -> None:
+def show(console: Console, facts: Status, repo: str, why: str, *, unknown: bool = False) -> None:
     """Print the state of a fork, on one screen.
 
     why: why the next command is the next, which is printed below and names the state already.
+    unknown: whether it has no policy yet; the default one names another fork's branches.
     """
 
     def named(tag: Tag | None) -> str:
@@ -321,10 +323,12 @@ def show(console: Console, facts: Status, repo: str, why: str) -> None:
     version = ", ".join(sorted(set(facts.version.values()))) or "not stated"
     origins = " (origin's)" if facts.local not in (None, (0, 0)) else ""
     where = "" if facts.online else " (as of the last fetch: upstream cannot be reached)"
+    here = [("fork", repo), ("checked out", facts.checked_out or "detached HEAD")]
     console.facts(
-        [
-            ("fork", repo),
-            ("checked out", facts.checked_out or "detached HEAD"),
+        here
+        if unknown
+        else [
+            *here,
             (f"version on {facts.production}", f"{version}{origins}"),
             ("upstream tag in it", named(facts.contained)),
             ("newest release of the fork", named(facts.own_release)),
