@@ -974,6 +974,17 @@ def test_verify_finds_commits_that_the_release_does_not_contain(
     verify_says(prepared, f"only the tag: {what}")
 
 
+def test_verify_takes_what_a_colleague_committed_on_the_same_branch(prepared: World) -> None:
+    work = prepared.work(TAG)
+    start = prepared.git("rev-parse HEAD", repo=work)
+    prepared.git("commit --quiet --allow-empty -m 'docs: theirs'", repo=work)
+    theirs = prepared.git("rev-parse HEAD", repo=work)
+    prepared.git(f"reset --quiet --hard {start}", repo=work)
+    prepared.git("commit --quiet --allow-empty -m 'docs: mine'", repo=work)
+    prepared.git(f"merge --quiet --no-edit {theirs}", repo=work)
+    assert prepared.run(f"verify --repo {WORK} --tag {TAG}").code == 0
+
+
 def test_a_mirror_that_a_person_merged_as_well_is_never_published(prepared: World) -> None:
     work = prepared.work(TAG)
     prepared.git("merge --quiet --no-edit --strategy ours origin/main", repo=work)

@@ -251,7 +251,8 @@ def _foreign_commits(
 ) -> Iterator[Finding]:
     """Commits that another merge brought: neither the release nor the fork contains them.
 
-    The fork's production branch may have been merged in again since.
+    The fork's production branch may have been merged in again since, and so may what others
+    committed on this very branch.
     """
     production = f"refs/remotes/{policy.remotes.origin.name}/{policy.branches.production}"
     # --ignore-missing: not every clone tracks origin's production branch.
@@ -259,11 +260,16 @@ def _foreign_commits(
     known = [theirs, ours, production]
     listed = git.ask(sh, work, question, "commits", known=known).out.splitlines()
     parents = {commit: before for commit, *before in map(str.split, listed)}
-    foreign, made = {*parents}, next(iter(parents), "")
-    while made in parents:  # the branch's own commits
-        foreign.discard(made)
-        made = next(iter(parents[made]), "")
-    if foreign:
+    own, ends = set[str](), [*parents][:1]  # the branch's own commits, and where to look for them
+    while ends:
+        line, made = list[str](), ends.pop()
+        while made in parents and made not in own:
+            line.append(made)
+            made = next(iter(parents[made]), "")
+        if made in own or not own:
+            own.update(line)
+            ends += [other for commit in line for other in parents[commit][1:]]
+    if foreign := parents.keys() - own:
         commits = counted(len(foreign), "commit")
         yield Finding("only the tag", f"{commits} that the release does not contain")
 
