@@ -659,7 +659,7 @@ def test_config_prints_a_valid_policy(world: World) -> None:
 
 PAUSED = message(
     "2 conflicts need a person.",
-    "resolve in litellm, `git add` each file, then run `git commit`.",
+    "resolve here, `git add` each file, then run `git commit`.",
     "Nothing was committed; what could be decided is staged.",
     "Paused",
 )

@@ -185,6 +185,21 @@ def test_on_a_terminal_a_step_turns_into_its_result(
     ]
 
 
+def test_an_interrupted_start_leaves_the_terminal_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr("rich.live.Live.refresh", interrupted)
+    stream, before = _Terminal(), (sys.stdout, sys.stderr)
+    with pytest.raises(KeyboardInterrupt):
+        step(stream)
+    assert (sys.stdout, sys.stderr) == before
+    assert stream.getvalue().rpartition("\x1b[?25")[2].startswith("h")  # the cursor is visible
+
+
 def test_a_step_that_prints_itself_is_not_drawn_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     written = step(_Terminal(), prints=True)

@@ -156,7 +156,7 @@ def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:
     drop: the command that drops what is lost; only what it can settle names it.
     """
     wrong = {finding.check for finding in checked.wrong}
-    ways = [f"fix the merge in {work} and commit"]
+    ways = [f"fix the merge {git.inside(work)} and commit"]
     if FEATURE in wrong:
         policy = git.nearest(fork.repository.home if fork.draft else work) / POLICY_FILE
         commit = "" if fork.draft else " and commit"

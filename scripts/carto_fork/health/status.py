@@ -267,8 +267,7 @@ def _in_progress(
         if tag is None:
             continue  # the branch is not named after a release
         work = places.get(f"refs/heads/{branch}")
-        place = git.named(work) if work else ""
-        place = "this directory" if str(work) == "." else place
+        place = git.inside(work) if work else ""
         remote = fork.refs.objects.get(fork.tracking(origin, branch))
         same = remote == fork.refs.objects.get(f"refs/heads/{branch}", remote)
         begun = git.work_state(sh, work) if work else None
@@ -283,13 +282,13 @@ def _in_progress(
             state = f"published to {origin.name}"
             if reopened:
                 now = f"{counted(left, 'conflict')} left" if left else "resolved, not committed,"
-                state = f"{state}; {now} in {place}"
+                state = f"{state}; {now} {place}"
         elif work and (merge := for_a_person(sh, fork, work, but=tag.name)):
             state = f"{merge.what}; {merge.how}"
         elif work and left:
-            state = f"{counted(left, 'conflict')} left in {place}"
+            state = f"{counted(left, 'conflict')} left {place}"
         else:
-            state = f"prepared in {place}" if work else "started"
+            state = f"prepared {place}" if work else "started"
         yield InProgress(branch, tag.name, tag.release, state, published, left, reopened)
 
 

@@ -185,8 +185,11 @@ class Console:
         self._step, mark, style = step, "✓", "bold"
         live = Live(step, console=self._rich, refresh_per_second=8, transient=True)
         try:
-            with live:
+            try:  # unlike `with`, this also stops what is interrupted while it starts
+                live.start(refresh=True)
                 yield
+            finally:
+                live.stop()
             style = step.style or style
         except BaseException as error:
             mark, style = ("!", "yellow") if isinstance(error, Paused) else ("✗", "red")

@@ -131,6 +131,11 @@ def named(directory: Path) -> str:
     return str(directory) if directory.name not in ("", "..") else directory.resolve().name
 
 
+def inside(directory: Path) -> str:
+    """Where something is to be done, in a sentence: here, or in a directory."""
+    return "here" if str(directory) == "." else f"in {named(directory)}"
+
+
 @dataclass(frozen=True)
 class Refs:
     """All branches and tags of a repository at one moment, read in one go.

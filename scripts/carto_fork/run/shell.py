@@ -478,7 +478,7 @@ def command_line(
     """
     here = list(words[:3]) == ["git", "-C", "."]  # as people type it who are there
     line = scrub(join(["git", *words[3:]] if here else _program(words)))
-    return f"(cd {quote(str(within))} && {line})" if within else line
+    return f"(cd {quote(str(within))} && {line})" if within and str(within) != "." else line
 
 
 def _program(words: Sequence[str]) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -477,4 +478,4 @@ def _sentence(template: str, plan: Plan) -> str:
     """A sentence with the plan's values."""
     for name, value in plan.values.items():
         template = template.replace(f"{{{name}}}", value)
-    return template.replace("git -C . ", "git ")
+    return re.sub(r"\bin \.(?=[, ])", "here", template).replace("git -C . ", "git ")

@@ -167,7 +167,7 @@ def _require_resolved(s: Session, done: Resolution, pull: Pull, place: Path, aga
             f"{counted(len(stopped), 'file')} of pull request {pull.number} "
             f"{'needs' if len(stopped) == 1 else 'need'} a person.",
             untouched="Nothing was committed or pushed; what could be decided is staged.",
-            then=f"resolve in {git.named(place)}, `git add` each file, then run `{again}` again.",
+            then=f"resolve {git.inside(place)}, `git add` each file, then run `{again}` again.",
         )
 
 

@@ -273,7 +273,7 @@ def require_nothing_left(s: Session, resolution: Resolution, place: Path, conclu
         raise Paused(
             " ".join([needs, *marked]),
             untouched="Nothing was committed; what could be decided is staged.",
-            then=f"resolve in {git.named(place)}, `git add` each file, then run `{conclude}`.",
+            then=f"resolve {git.inside(place)}, `git add` each file, then run `{conclude}`.",
         )
 
 
