@@ -985,6 +985,25 @@ def test_verify_takes_what_a_colleague_committed_on_the_same_branch(prepared: Wo
     assert prepared.run(f"verify --repo {WORK} --tag {TAG}").code == 0
 
 
+def test_what_guard_would_stop_on_a_sync_branch_is_not_published(world: World) -> None:
+    """A subject, where Guard is adopted; nobody else's commits on origin's branch are foreign."""
+    push_as_colleague(world, {".github/workflows/carto-guard.yml": "on: push\n"})
+    upgraded(world, "--no-push")
+    work = world.work(TAG)
+    (work / "README.md").write_text("ours\n")
+    world.git("commit --quiet --all -m wip", repo=work)
+    odd = world.git("rev-parse HEAD", repo=work)
+    before = world.refs(world.origin)
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert (done.code, world.refs(world.origin)) == (4, before)
+    assert f"subject: {odd[:10]} (wip) is not a conventional commit, and Guard stops" in done.err
+    line = f"git -C {WORK} rebase --interactive --rebase-merges {odd[:10]}^"
+    assert f"Next: `{line}`, with `reword` in place of `pick`; then run" in done.err
+    editors = "GIT_SEQUENCE_EDITOR='sed -i s/^pick/reword/' GIT_EDITOR='sed -i 1s/^/chore:\\ /'"
+    assert world.paste(f"{editors} {line}").code == 0
+    assert world.run(f"verify --repo {WORK}").code == 0
+
+
 def test_a_mirror_that_a_person_merged_as_well_is_never_published(prepared: World) -> None:
     work = prepared.work(TAG)
     prepared.git("merge --quiet --no-edit --strategy ours origin/main", repo=work)

@@ -395,16 +395,15 @@ def test_a_rule_for_text_does_not_decide_a_binary_conflict(take: Take) -> None:
     [
         (
             conflict(sides="bo"),
-            "choose a side and say why: --keep-fork keeps it, --accept-upstream deletes it",
+            "say why: --keep-fork keeps it, --accept-upstream deletes it",
         ),
         (
             conflict(sides="bt"),
-            "choose a side and say why: --keep-fork leaves it deleted, --accept-upstream brings it "
-            "back",
+            "say why: --keep-fork leaves it deleted, --accept-upstream brings it back",
         ),
         (
             conflict(kind=Kind.RENAME, sides="o"),
-            "git add -- f.py keeps this name, git rm -- f.py drops it",
+            "git add -- f.py  # keeps this name\ngit rm -- f.py  # drops it",
         ),
         (
             conflict(kind=Kind.SUBMODULE),
@@ -437,7 +436,9 @@ def test_a_rule_for_text_does_not_decide_a_binary_conflict(take: Take) -> None:
 )
 def test_a_conflict_for_a_person_says_what_to_do(found: Conflict, todo: str) -> None:
     decision = decided(found)
-    assert (decision.why, decision.todo, decision.left) == ("No rule fits.", todo, 1)
+    renamed = "A side renamed it: one of its names has to stay."
+    why = renamed if found.kind is Kind.RENAME else "No rule fits."
+    assert (decision.why, decision.todo, decision.left) == (why, todo, 1)
 
 
 # --- What is lost --------------------------------------------------------------------------------

@@ -157,6 +157,8 @@ def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:
     """
     wrong = {finding.check for finding in checked.wrong}
     ways = [f"fix the merge {git.inside(work)} and commit"]
+    if odd := [finding.then for finding in checked.wrong if finding.check == verify.SUBJECT]:
+        ways = [odd[-1], *(f"then {way}" for way in ways if wrong != {verify.SUBJECT})]
     if FEATURE in wrong:
         policy = git.nearest(fork.repository.home if fork.draft else work) / POLICY_FILE
         commit = "" if fork.draft else " and commit"

@@ -115,7 +115,7 @@ def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
         return Verification((Finding(MERGED, what),))
     ours = syncs.newer_side(sh, work, ours, theirs, state.head, fork.production_commit)
     more = [
-        *_foreign_commits(sh, work, ours, theirs, fork.policy),
+        *_branch_commits(sh, fork, work, ours, theirs),
         *other_versions(sh, work, state.head, tag, fork.policy),
     ]
     return of_merge(sh, fork, work, ours, theirs, state.head, more)
@@ -178,6 +178,8 @@ def marked(markers: Sequence[tuple[str, int]]) -> Iterator[Finding]:
 
 MERGED, TAKEN_OVER, MARKERS = "tag", "the fork's own file", "markers"
 """The names of the checks whether the release was merged, of `_taken_over`, and for markers."""
+SUBJECT = "subject"
+"""The name of the check of what people committed on a sync branch."""
 
 _DECIDING = (".lfsconfig", ".github/settings.yml")
 """Files that decide where git sends large files and their credentials, and how an app configures
@@ -246,32 +248,44 @@ def _account(
     return older.explained(sh, fork, account, ours, theirs), lost, own
 
 
-def _foreign_commits(
-    sh: Shell, work: Path, ours: str, theirs: str, policy: Policy
-) -> Iterator[Finding]:
-    """Commits that another merge brought: neither the release nor the fork contains them.
+def _branch_commits(sh: Shell, fork: Fork, work: Path, ours: str, theirs: str) -> Iterator[Finding]:
+    """Commits that another merge brought: neither the release nor the fork contains them. And what
+    people committed on the sync branch under a subject that Guard stops.
 
     The fork's production branch may have been merged in again since, and so may what others
     committed on this very branch.
     """
-    production = f"refs/remotes/{policy.remotes.origin.name}/{policy.branches.production}"
+    origin, production = fork.policy.remotes.origin, fork.policy.branches.production
     # --ignore-missing: not every clone tracks origin's production branch.
-    question = "rev-list --parents --ignore-missing HEAD --not {known}"
-    known = [theirs, ours, production]
+    question = "log --ignore-missing --no-show-signature --format=%H%x00%P%x00%s HEAD --not {known}"
+    known = [theirs, ours, f"refs/remotes/{origin.name}/{production}"]
     listed = git.ask(sh, work, question, "commits", known=known).out.splitlines()
-    parents = {commit: before for commit, *before in map(str.split, listed)}
-    own, ends = set[str](), [*parents][:1]  # the branch's own commits, and where to look for them
+    facts = {name: rest for name, *rest in (line.split("\0", 2) for line in listed)}
+    parents = {name: before.split() for name, (before, _) in facts.items()}
+    # The branch's own commits, and where to look for them.
+    own, ends = dict[str, None](), [*parents][:1]
     while ends:
         line, made = list[str](), ends.pop()
         while made in parents and made not in own:
             line.append(made)
             made = next(iter(parents[made]), "")
         if made in own or not own:
-            own.update(line)
+            own |= dict.fromkeys(line)
             ends += [other for commit in line for other in parents[commit][1:]]
-    if foreign := parents.keys() - own:
+    if foreign := parents.keys() - own.keys():
         commits = counted(len(foreign), "commit")
         yield Finding("only the tag", f"{commits} that the release does not contain")
+    if fork.policy.files.guard not in git.tree(sh, work, ours):
+        return
+    for name in own:
+        subject = facts[name][1]
+        if len(parents[name]) < 2 and not tags.conventional(subject):
+            what = f"{name[:10]} ({printable(subject)}) is not a conventional commit"
+            reword = (
+                f"{git.at(git.nearest(work))} rebase --interactive --rebase-merges {name[:10]}^"
+            )
+            then = f"`{reword}`, with `reword` in place of `pick`"
+            yield Finding(SUBJECT, f"{what}, and Guard stops it", then=then)
 
 
 def other_versions(

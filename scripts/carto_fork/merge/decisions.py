@@ -199,7 +199,9 @@ def _decide(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision
     if known.own is not None and conflict.kind is Kind.MODE and not whole:
         return _whole(conflict, _SAME_CONTENT)
     if rule is None:
-        return _left(conflict, None, "No rule fits.", _how_to(conflict))
+        renamed = "A side renamed it: one of its names has to stay."
+        why = renamed if conflict.kind is Kind.RENAME else "No rule fits."
+        return _left(conflict, None, why, _how_to(conflict))
     if rule.deleted_by is Side.FORK and not _is_removed_on_purpose(conflict, known):
         why = "No fork commit deleted this file; an earlier merge lost it."
         return _left(conflict, rule, why, _how_to(conflict))
@@ -528,9 +530,6 @@ def _left(conflict: Conflict, rule: Rule | None, why: str, todo: str) -> Decisio
     return Decision(conflict, None, rule.name if rule else "", why, left=1, todo=todo)
 
 
-_CHOOSE = "choose a side and say why"
-
-
 def _how_to(conflict: Conflict) -> str:
     """What a person should do about a conflict as a whole, ready to paste."""
     file, path = file_word(conflict.path), pathspec_word(conflict.path)
@@ -539,11 +538,12 @@ def _how_to(conflict: Conflict) -> str:
         upstream = hunks.pasteable(hunks.taking(conflict, Side.UPSTREAM, "{theirs}"))
         return f"{fork}  # takes the fork's\n{upstream}  # takes upstream's"
     if conflict.deleted_by is Side.UPSTREAM:
-        return f"{_CHOOSE}: --keep-fork keeps it, --accept-upstream deletes it"
+        return "say why: --keep-fork keeps it, --accept-upstream deletes it"
     if conflict.deleted_by is Side.FORK:
-        return f"{_CHOOSE}: --keep-fork leaves it deleted, --accept-upstream brings it back"
+        return "say why: --keep-fork leaves it deleted, --accept-upstream brings it back"
     if conflict.kind is Kind.RENAME:
-        return f"git add -- {path} keeps this name, git rm -- {path} drops it"
+        once = ", once its hunks are resolved" * has_markers(conflict.text or "")
+        return f"git add -- {path}  # keeps this name{once}\ngit rm -- {path}  # drops it"
     if conflict.kind in (Kind.BINARY, Kind.SYMLINK):
         sides = f"git checkout --ours -- {path} (the fork's) or --theirs (upstream's)"
         return f"{sides}, then git add -- {path}"
