@@ -1864,6 +1864,27 @@ def test_drift_changes_nothing_if_nothing_has_drifted(merged: World) -> None:
     assert merged.run("fork.inventory --section drift").out == "Nothing has drifted.\n"
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_release_that_no_branch_of_upstreams_has_here_is_not_drift(
+    merged: World, recorded: bool
+) -> None:
+    """The clone fetched the release alone, or it is on a branch that nobody published."""
+    merged.git("fetch --quiet origin")
+    for ref in merged.git("for-each-ref --format=%(refname) refs/remotes/upstream").splitlines():
+        merged.git(f"update-ref --no-deref {ref} {TAG}~2")
+    if not recorded:
+        # A copy at another path, which does not have the tag, either.
+        merged.git(f"push --quiet {merged.upstream} :refs/tags/{TAG}")
+        push_as_colleague(merged, {"carto_tags.toml": ""})
+        merged.git("fetch --quiet origin")
+    done = merged.run("fork.inventory --section drift")
+    if recorded:
+        assert (done.out, done.code) == ("Nothing has drifted.\n", 0)
+    else:
+        assert f"no branch of the remote `upstream` in this clone has {TAG}" in done.err
+        assert (done.code, "Next: `git fetch upstream`; if" in done.err) == (1, True)
+
+
 def test_drift_is_listed_and_what_the_fork_changed_is_not(drifted: World) -> None:
     """The router lacks a line, too, but fork commits explain that."""
     base = drifted.git(f"rev-parse {TAG}^0")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..fork import records
+from ..fork import records, releases
 from ..fork.fork import Fork, require_production, require_remotes
 from ..fork.generated import is_lock
 from ..fork.policy import POLICY_FILE, Feature, Policy, Side
@@ -44,7 +44,8 @@ _OWN_FILES = {POLICY_FILE, *records.NOTES}
 class Ground:
     """The fork compared with the newest upstream commit that it contains.
 
-    base: that commit. tip: upstream's branch, as this clone knows it.
+    base: that commit. others: those that it contains besides, such as a release from a branch of
+        patches. tip: upstream's branch, as this clone knows it.
     lost: the sync whose ancestry is lost, if any. healed: production as if it were not lost.
     """
 
@@ -53,6 +54,7 @@ class Ground:
     tip: str
     lost: syncs.Lost | None
     healed: str
+    others: tuple[str, ...] = ()
 
 
 def lost(sh: Shell, fork: Fork) -> syncs.Lost | None:
@@ -79,8 +81,10 @@ def ground(sh: Shell, fork: Fork) -> Ground:
     own = authorship.of_fork(sh, fork, production, newest)
     cut = authorship.lost_of_fork(sh, fork, production, newest)
     healed = syncs.healed_commit(sh, fork.path, production, cut) if cut else production
-    base, *_ = git.merge_bases(sh, fork.path, healed, newest)
-    return Ground(own, base, newest, cut, healed)
+    # A release may be newer than upstream's branches in this clone, or on none of them.
+    heads = releases.upstream_heads(sh, fork, production)
+    base, *others = git.merge_bases(sh, fork.path, healed, newest, *heads)
+    return Ground(own, base, newest, cut, healed, (*others,))
 
 
 def tip(fork: Fork) -> str:
@@ -100,9 +104,15 @@ def described(paths: Sequence[str], upstream: str) -> str:
 def drift(sh: Shell, fork: Fork, ground_: Ground) -> list[str]:
     """The paths that differ from upstream although no fork commit touched them or wrote any of the
     differing lines. Files copied from upstream's newer commits are not drift.
+
+    Raises Refused if this clone does not know whose the newest release in the fork is: what it
+    brought would look like drift.
     """
+    _require_release(sh, fork, ground_)
     before, now = (git.tree(sh, fork.path, commit) for commit in (ground_.base, ground_.healed))
+    others = [git.tree(sh, fork.path, commit) for commit in ground_.others]
     paths = [p for p in sorted(before.keys() | now.keys()) if before.get(p) != now.get(p)]
+    paths = [p for p in paths if all(tree.get(p) != now.get(p) for tree in others)]
     touched = authorship.touched(ground_.own, {*paths}) | {*ground_.own.copied}
     paths = [path for path in paths if path not in touched]
     texts = git.blobs(
@@ -117,6 +127,22 @@ def drift(sh: Shell, fork: Fork, ground_: Ground) -> list[str]:
         if not ground_.own.behind(old ^ new):
             drifted.append(path)
     return drifted
+
+
+def _require_release(sh: Shell, fork: Fork, known: Ground) -> None:
+    """Raises Refused if upstream's history, as this clone knows it, lacks the newest release in the
+    fork."""
+    release = releases.contained(sh, fork, known.healed, fork.refs)
+    commit = fork.refs.tag(release.name) if release else ""
+    heads = (known.base, *known.others)
+    if release and commit and not git.held(sh, fork.path, heads[0], [commit], *heads[1:]):
+        upstream = fork.policy.remotes.upstream.name
+        raise Refused(
+            f"no branch of the remote `{upstream}` in this clone has {release.name}, which "
+            f"{fork.policy.branches.production} contains.",
+            then=f"`{git.at(fork.path)} fetch {upstream}`; if it is on none of the branches that "
+            "this fetches, also the one that it is on.",
+        )
 
 
 def reset(sh: Shell, work: Path, known: Ground, paths: Sequence[str], message: str) -> None:

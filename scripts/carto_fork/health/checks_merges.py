@@ -181,7 +181,10 @@ def _losses(patient: Patient) -> Iterator[Diagnosis]:
 
 
 def _drift(patient: Patient) -> Iterator[Diagnosis]:
-    paths = inventory.drift(patient.sh, patient.fork, patient.ground)
+    try:
+        paths = inventory.drift(patient.sh, patient.fork, patient.ground)
+    except Refused as no:
+        raise Unchecked(f"{no.what.rstrip('.')}\n{no.then}") from None
     if paths:
         what = inventory.described(paths, "upstream")
         cause = "Earlier merges left them behind; they only cause conflicts."
