@@ -1862,6 +1862,10 @@ def test_drift_changes_nothing_if_nothing_has_drifted(merged: World) -> None:
         assert (done.code, done.err) == (0, "")
         assert merged.git("rev-parse HEAD") == head
     assert merged.run("fork.inventory --section drift").out == "Nothing has drifted.\n"
+    # An upgrade fetches the release, and not the branch of upstream's that has it by now.
+    older = merged.git("merge-base origin/carto/main^1 upstream/main")
+    merged.git(f"update-ref refs/remotes/upstream/main {older}")
+    assert merged.run("fork.inventory --section drift").out == "Nothing has drifted.\n"
 
 
 @pytest.mark.parametrize("recorded", [True, False])
