@@ -149,7 +149,7 @@ def verify(
     theirs: str = text("Upstream's side of it."),
     result: str = text("The result of that merge."),
     landed: str = text("The release whose sync has landed on the production branch."),
-    drop: str = text(
+    drop: list[str] = many(
         "A file, from the top of the work tree: drop what the merge lost in it; with --reason."
     ),
     reason: str = text("Why you drop it; recorded in carto_drops.toml and committed."),

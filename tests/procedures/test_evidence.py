@@ -519,6 +519,17 @@ def test_an_invalid_drop_is_refused(
     assert everything(prepared) == before
 
 
+def test_several_files_are_dropped_at_once(prepared: World) -> None:
+    changed(prepared, {ROUTER: (AFFINITY, ""), MAIN: (STORE, "")})
+    drops = f"--drop {ROUTER} --drop {MAIN} --reason both"
+    assert prepared.run(f"verify --repo {WORK} {drops} --json").code == 2
+    done = prepared.run(f"verify --repo {WORK} {drops}")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count(" dropped, and committed: both\n") == 2
+    assert done.out.count("Next: ") == 1
+    assert prepared.run(f"verify --repo {WORK} --tag {TAG}").code == 0
+
+
 def test_a_drop_takes_only_what_is_lost(prepared: World) -> None:
     """Not the change beside it, which is only to be looked at."""
     words = "The next healthy deployment, round robin; a session stays where it began."

@@ -232,18 +232,27 @@ def ways_to_restore(command: Callable[..., str], tag: str, *, lost: bool) -> str
     return f"restore what is missing, on a branch for it: {branch}{drop if lost else ''}"
 
 
-def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> None:
-    """Record that what a merge lost in a file is dropped on purpose, and commit that.
+def drop_lost(s: Session, paths: Sequence[str], reason: str, tag: str, *, given: bool) -> None:
+    """Record that what a merge lost in some files is dropped on purpose; a commit for each.
 
     given: whether another merge was named than the work tree's.
     """
     if given:
         problem = "--drop is about the last merge of a work tree, not about another one."
         raise Usage(problem, then="name the work tree with --repo.")
-    if not path:
+    if not all(paths or [""]):
         raise Usage("--drop is missing.", then=s.command("verify", drop="PATH", reason="WHY"))
+    if s.json and len(paths) > 1:
+        raise Usage("--json prints one result.", then="name one file with --drop.")
     records.require_reason(reason)
     fork, work = s.open_work_tree()
+    for path in dict.fromkeys(paths):
+        _drop_lost(s, fork, work, path, reason, tag)
+    s.console.next(s.command("next"))
+
+
+def _drop_lost(s: Session, fork: Fork, work: Path, path: str, reason: str, tag: str) -> None:
+    """Record that what a merge lost in one file is dropped on purpose, and commit that."""
     if tag:
         tag = releases.here(fork, tag).name
     state = git.work_state(s.sh, work)
@@ -305,7 +314,6 @@ def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str) -> None:
             s.console.row(f"  {Side(drop.side).whose}: ", line, "dim")
         if (left := len(drop.lines) - _MOST_DROPPED) > 0:
             s.console.say(f"  and {counted(left, 'more line')}, in {records.DROPS_FILE}", "dim")
-    s.console.next(s.command("next"))
 
 
 def _with_older(

@@ -155,8 +155,8 @@ def silent(classified: Mapping[str, Tag | None], automatic: Iterable[Tag]) -> It
     if strange:
         listed = ", ".join(repr(name) for name in strange[-3:])
         yield (
-            f"{len(strange)} upstream tags look like versions and fit no tag scheme, such as "
-            f"{listed}: see `tags` in the policy"
+            f"{counted(len(strange), 'upstream tag')} in no class of `[[tags]]`, with names like "
+            f"versions, such as {listed}: see `tags` in the policy"
         )
     ahead = [
         tag

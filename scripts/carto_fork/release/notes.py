@@ -85,9 +85,10 @@ class Notes:
             if len(changes) > _MOST:
                 lines.append(f"- and {counted(len(changes) - _MOST, 'more change')}")
         if self.given_up:
-            lines += ["", "## Dropped on purpose", "", *map(self._drop, self.given_up[:_MOST])]
-            if len(self.given_up) > _MOST:
-                lines.append(f"- and {counted(len(self.given_up) - _MOST, 'more change')}")
+            dropped = list(dict.fromkeys(map(self._drop, self.given_up)))
+            lines += ["", "## Dropped on purpose", "", *dropped[:_MOST]]
+            if len(dropped) > _MOST:
+                lines.append(f"- and {counted(len(dropped) - _MOST, 'more change')}")
         if self.images:
             lines += ["", "## Images", "", *(f"- {code(name)}" for name in self.images)]
         if self.before and self.page:
