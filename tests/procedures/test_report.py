@@ -617,6 +617,7 @@ def test_of_a_commit_that_is_not_the_release_only_what_git_shows_is_said(world: 
     assert "Neither side removed this: whoever merged did." in eyes
     assert f"litellm/router.py\n- {router[start].strip()}\n" in eyes
     assert f"{STABLE} have, lost in {tip[:10]} (2025-09-30 sync: join), such as: " in eyes
+    assert "Git's own merge of that merge's parents has them, so nobody decided that: bring" in eyes
     # Who has it, and what changed the same file since.
     world.git(f"tag v1.0.0-of-us {result}")
     assert world.run(line).code == 0
@@ -628,6 +629,29 @@ def test_of_a_commit_that_is_not_the_release_only_what_git_shows_is_said(world: 
     page = html.unescape((world.fork / "it.html").read_text())
     assert "of its own; what later commits changed names them below." in page
     assert page.count(f"Changed since in {later[:10]} (2025-09-30 fix: back).") == 1
+
+
+def test_what_a_person_left_out_of_a_conflict_is_not_said_to_be_nobodys_decision(
+    world: World,
+) -> None:
+    lines = [f"value_{n} = make_value({n})\n" for n in range(9)]
+    first, last = "first_of_it = 1\n", "name_of_it = make_the_name_of_it(1)\n"
+    more, short = "".join([first, *lines, last]), {"a.py": "".join([first, *lines[:8]])}
+    world.git("fetch --quiet upstream --tags")
+    start = commit_in(world, world.fork, "refs/heads/b", {"a.py": "".join(lines)}, STABLE)
+    fix = commit_in(world, world.fork, "refs/heads/f", {"a.py": more}, start)
+    release = commit_in(world, world.fork, "refs/heads/s", {"new.txt": "x\n"}, fix)
+    world.git(f"tag v1.77.3-stable {release}")
+    other = commit_in(world, world.fork, "refs/heads/h", {"a.py": "".join(lines[:8])}, start)
+    join = commit_in(world, world.fork, "refs/heads/j", short, fix, other, message="sync: join")
+    tip = commit_in(world, world.fork, "refs/heads/u", short, release, join)
+    ours = commit_in(world, world.fork, "refs/heads/o", {"own.txt": "x\n"}, fix)
+    result = commit_in(world, world.fork, "refs/heads/r", {"new.txt": "x\n", **short}, ours, tip)
+    line = f"report --ours {ours} --theirs {tip} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    eyes = section((world.fork / "it.html").read_text(), "eyes")
+    assert f"lost in {join[:10]} (2025-09-30 sync: join), such as: " in eyes
+    assert "a person resolved the conflict without them." in eyes and "nobody decided" not in eyes
 
 
 def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: World) -> None:

@@ -147,21 +147,38 @@ def removed(
         yield of_lines(lines, "that both sides have", certain=False)
 
 
-def of_lines(lines: Mapping[str, Sequence[str]], whose: str, *, certain: bool) -> Finding:
-    """The finding that lines are gone. lines: by path. whose: who has them, in words."""
+def of_lines(
+    lines: Mapping[str, Sequence[str]], whose: str, *, certain: bool, then: str = ""
+) -> Finding:
+    """The finding that lines are gone. lines: by path. whose: who has them, in words. then: what to
+    do."""
     path, first = next(iter(lines.items()))
     number = counted(sum(map(len, lines.values())), "line")
     what = f"{listed([*lines], _MOST_NAMED)}: {number} {whose}, such as: {first[0]}"
     shown = tuple(line for path, gone in lines.items() for line in (path, *_minus(gone)))
-    return Finding(REMOVED, what, path, certain=certain, paths=tuple(lines), lines=shown)
+    paths = tuple(lines)
+    return Finding(REMOVED, what, path, certain=certain, paths=paths, lines=shown, then=then)
+
+
+@dataclass(frozen=True)
+class Before:
+    """Lines that merges on top of a release lost.
+
+    lines: by path. by: these merges. chosen: whether some of the lines are in a conflict of git's
+        own merge, which a person resolved without them; otherwise it has them all.
+    """
+
+    lines: Mapping[str, Sequence[str]]
+    by: Sequence[Commit]
+    chosen: bool
 
 
 def lost_before(
     sh: Shell, repo: Path, ours: str, theirs: str, result: str, release: str, paths: Set[str]
-) -> tuple[dict[str, list[str]], list[Commit]]:
-    """By path, the lines that the fork's side, the common ancestor and a release have, and neither
-    theirs nor the result, because a merge on top of the release lost them: git's own merge of its
-    parents has them; and these merges.
+) -> Before:
+    """The lines that the fork's side, the common ancestor and a release have, and neither theirs
+    nor the result, because a merge on top of the release lost them: git's own merge of its parents
+    has them, or one side of a conflict does, where the other has nothing.
 
     theirs: a commit on top of the release. paths: those in which it differs from it.
     """
@@ -171,21 +188,25 @@ def lost_before(
     log = commits.log_of(sh, repo, theirs, [release]) if gone else ()
     lost: dict[str, list[str]] = {}
     by: list[Commit] = []
+    chosen = False
     for entry in (entry for entry in log if len(entry.parents) == 2):
         for path in sorted(gone.keys() & entry.changed.keys()):
-            kept = _kept_by_git(sh, repo, entry.parents, path)
+            kept, disputed = _kept_by_git(sh, repo, entry.parents, path)
             now = {
                 x.strip() for x in (git.show(sh, repo, entry.commit.name, path) or "").split("\n")
             }
-            if its := [line for line in gone[path] if line in kept - now]:
+            if its := [line for line in gone[path] if line in (kept | disputed) - now]:
                 lost[path] = [*dict.fromkeys([*lost.get(path, ()), *its])]
                 by += [entry.commit] * (entry.commit not in by)
-    return lost, by
+                chosen = chosen or not kept.issuperset(its)
+    return Before(lost, by, chosen)
 
 
-def _kept_by_git(sh: Shell, repo: Path, parents: Sequence[str], path: str) -> set[str]:
-    """The lines of a file that git's own merge of two commits has, without those in conflicts for
-    which the other side has something else."""
+def _kept_by_git(
+    sh: Shell, repo: Path, parents: Sequence[str], path: str
+) -> tuple[set[str], set[str]]:
+    """The lines of a file that git's own merge of two commits has without a conflict, and those
+    that one side of a conflict has, where the other side has nothing."""
     question = "git -C {repo} merge-tree --write-tree --no-messages {one} {other}"
     one, other = parents
     key = ("merged by git", repo, one, other)
@@ -193,13 +214,13 @@ def _kept_by_git(sh: Shell, repo: Path, parents: Sequence[str], path: str) -> se
         key, lambda: sh.ask(question, repo=repo, one=one, other=other).out.split("\n")[0]
     )
     segments = hunks.parse(git.show(sh, repo, tree, path) or "") if git.is_hash(tree) else ()
-    kept = set[str]()
+    kept, disputed = set[str](), set[str]()
     for part in segments or ():
         if isinstance(part, str):
             kept |= {*map(str.strip, part.split("\n"))}
         elif not ("".join(part.ours).strip() and "".join(part.theirs).strip()):
-            kept |= {*map(str.strip, (*part.ours, *part.theirs))}
-    return kept
+            disputed |= {*map(str.strip, (*part.ours, *part.theirs))}
+    return kept, disputed
 
 
 def _minus(lines: Sequence[str]) -> list[str]:

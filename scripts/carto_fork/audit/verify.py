@@ -40,6 +40,11 @@ from .findings import (
 from .ledger import Ledger
 
 _WORKFLOWS = ".github/workflows/"
+_LOST = "Git's own merge of that merge's parents has them, so nobody decided that: bring them back."
+_LEFT_OUT = (
+    "They are in a conflict between that merge's parents, whose other side has nothing there: a"
+    " person resolved the conflict without them. Bring them back, unless that was meant."
+)
 
 
 @dataclass(frozen=True)
@@ -338,11 +343,12 @@ def _not_the_release(
         name, files = released[below[0]], counted(len(paths), "file")
         what = printable(f"theirs differs from {name} in {files}: {paths[0]}")
         yield Finding("release", what, paths[0], False, tuple(paths), (below[0], theirs))
-        lost, by = lost_before(sh, repo, ours, theirs, result, below[0], {*paths})
-        if lost:
+        lost = lost_before(sh, repo, ours, theirs, result, below[0], {*paths})
+        if lost.lines:
             whose = f"that the fork, its common ancestor with upstream, and {name} have, lost"
-            whose += f" in {listed([*map(described, by)], 2)}" * bool(by)
-            yield of_lines(lost, whose, certain=True)
+            whose += f" in {listed([*map(described, lost.by)], 2)}"
+            then = _LEFT_OUT if lost.chosen else _LOST
+            yield of_lines(lost.lines, whose, certain=True, then=then)
 
 
 def _too_large(

@@ -29,7 +29,6 @@ _ABOUT = {
     checks.REMOVED: "Neither side removed this: whoever merged did. It may be meant.",
 }
 """Why a finding matters, by its check."""
-_LOST = "Git's own merge of the same commits has them, so nobody decided that: bring them back."
 _MOST_FILES = 10
 """Of so many files the differences are shown."""
 
@@ -57,7 +56,7 @@ class Judged:
         for one in found:
             paths = one.paths or (one.path,) * bool(one.path)
             reason = _ABOUT.get(one.check, "" if one.certain else "It may be meant; look at it.")
-            reason = _LOST if one.certain and one.check == checks.REMOVED else reason
+            reason = one.then or reason
             by: list[Commit] = []
             lines = [*one.lines]
             if one.check == "release" and all(one.between):
