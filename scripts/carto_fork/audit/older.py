@@ -49,11 +49,11 @@ def said(origin: lives.Origin) -> str:
     if nothing shows it."""
     if not origin.wrote:
         return ""
-    brought = _named(origin.brought)
+    kept = _named(origin.kept)
     text = f"{_OWN} it wrote {'this' if origin.whole else 'some of this'} in {_named(origin.wrote)}"
     if origin.removed:
         text += f", and removed it again in {_named(origin.removed)}"
-    return f"{text}; {brought} kept it, or brought it back." if brought else f"{text}."
+    return f"{text}; {kept} kept it, or brought it back." if kept else f"{text}."
 
 
 _OWN = "Upstream's own, and not the fork's:"

@@ -17,6 +17,8 @@ from .commits import blame, changes, log_of, of_file, squeezed
 from .hunks import Commit
 
 Lines = tuple[str, ...]
+_MOST_READ = 20
+"""In so many commits some lines are looked for."""
 
 
 def removed_by(
@@ -59,13 +61,15 @@ class Origin:
     """Where lines are from that only the fork's side has.
 
     wrote: upstream's commits that wrote some of them. removed: upstream's commits that removed some
-        again. brought: the fork's commits that have them since. whole: whether all that say
+        again. brought: the fork's commits behind some of the lines. kept: the fork's commits that
+        have upstream's removal in their history, and the lines, first. whole: whether all that say
         something are upstream's.
     """
 
     wrote: Sequence[Commit] = ()
     removed: Sequence[Commit] = ()
     brought: Sequence[Commit] = ()
+    kept: Sequence[Commit] = ()
     whole: bool = False
 
 
@@ -77,26 +81,53 @@ def origin(
 
     numbers: the lines, from 1.
     """
-    lines = (git.show(sh, fork.path, ours, path) or "").split("\n")
+    lines = _lines(sh, fork.path, ours, path)
     telling = {n for n in numbers if n <= len(lines) and substantive(lines[n - 1])}
     if not telling:
         return Origin()
     upstream = releases.not_to_keep(sh, fork, ours, (theirs,))
-    own = {entry.commit for entry in log_of(sh, fork.path, ours, upstream)}
+    named = {e.commit.name: e.commit for e in log_of(sh, fork.path, ours, upstream)}
+    own = {*named.values()}
     by = dict(blame(sh, fork.path, f"{theirs}..{ours}", path, telling))
     # What the fork's commits have may be from a sync without its ancestry.
     doubtful = [n for n in sorted(telling) if by.get(n) in own]
     runs = [tuple(lines[a - 1 : b]) for a, b in _runs(doubtful)]
     ends = lives(sh, fork.path, theirs, path, runs) if runs else {}
     known = [both for both in ends.values() if all(both)]
+    found = (_kept(sh, fork.path, ours, gone, path, run) for run, (_, gone) in ends.items() if gone)
+    kept = [named[name] for name in found if name in named]
     upstreams = [commit for commit in by.values() if commit not in own]
     wrote, removed = ([both[n] for both in known] for n in (0, 1))
     return Origin(
         _different([*upstreams, *wrote]),
         _different(removed),
         _different(by[n] for n in doubtful),
+        _different(kept),
         len(by) == len(telling) and len(known) == len(ends),
     )
+
+
+def _kept(sh: Shell, repo: Path, tip: str, removal: Commit, path: str, run: Lines) -> str:
+    """The first commit of a branch that has a removal in its history, and the removed lines; ""
+    if the branch does not have the removal."""
+    line = sh.once(("since", repo, tip, removal), lambda: _since(sh, repo, tip, removal.name))
+    word = squeezed(run)
+    read = line[:_MOST_READ]
+    return next((name for name in read if word in squeezed(_lines(sh, repo, name, path))), "")
+
+
+def _since(sh: Shell, repo: Path, tip: str, commit: str) -> Sequence[str]:
+    """The commits of a branch's first-parent history that have a commit in theirs, oldest first."""
+    ends = {"tip": tip, "commit": commit}
+    question = "rev-list --ancestry-path {tip} ^{commit} --"
+    having = {*git.ask(sh, repo, question, "history", **ends).out.split()}
+    question = "rev-list --first-parent --reverse {tip} ^{commit} --"
+    line = git.ask(sh, repo, question, "history", **ends).out.split() if having else ()
+    return [name for name in line if name in having]
+
+
+def _lines(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
+    return (git.show(sh, repo, commit, path) or "").split("\n")
 
 
 def _different(commits: Iterable[Commit | None]) -> Sequence[Commit]:
