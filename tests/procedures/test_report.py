@@ -682,9 +682,7 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
     assert "others (upstream changed 4), and 1 that upstream's build does not have." in eyes
     assert "Of 1 other file it has neither side's version." in eyes
     assert f"{tree}index.html is the fork's, so what a browser gets is the fork's build" in eyes
-    assert f"Judge what the checks found, and take upstream's build of {tree} (" in html.unescape(
-        page
-    )
+    assert f"<li>Take upstream's build of {tree} (1 tree of two builds).<" in html.unescape(page)
     assert "Take upstream's build: " in eyes and "uild it again" not in eyes
     assert "The finding about this directory says what to do." in eyes
     # Which a command takes; what only the fork's build has goes.
@@ -702,7 +700,8 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
     done = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
     assert world.run(done).code == 0
     page = html.unescape((world.fork / "it.html").read_text())
-    assert f"Judge what the checks found, and build {tree} again (" in page
+    # A build comes after the decisions about what it is built from.
+    assert re.search(f"See whether each result.*<li>Build {tree} again \\(", page, re.S)
     eyes = section(page, "eyes")
     assert "Upstream's build is of other sources than the result has, such as ui/a.js." in eyes
     assert 'data-copy="(cd ui && sh ./build_it.sh)">Copy the command that builds them' in eyes

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 from urllib import parse
 
-from ..audit import verify
 from ..audit.fates import Fate
-from ..audit.findings import Finding
 from ..audit.ledger import Entry
 from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Remote, Side
@@ -19,7 +17,7 @@ from ..fork.session import command
 from ..run import files, git, github
 from ..run.shell import Shell
 from ..run.text import counted, listed
-from . import charts, effects, lacks, marked, risks
+from . import charts, effects, lacks, marked, risks, todo
 from .carried import Carried
 from .effects import Effect
 from .judged import Judged
@@ -33,6 +31,7 @@ from .outcomes import (
 )
 from .sides import LEFT, MADE, SAID, STALE, WHOSE, WORST, Sides, by_directory, near_lines
 from .since import Since
+from .todo import Todo
 
 _MOST_TEXT = 1_000_000
 """So many characters of code are on a page."""
@@ -53,7 +52,6 @@ _NAMES = {
     "result": "the result",
 }
 _EXPLAINED = {Fate.ABSORBED: "the other side made the same", Fate.MOVED: "the lines are elsewhere"}
-_RESOLVE, _RUN = "Resolve each conflict that is left", "Run these, here or in CI"
 _STATES = {True: ("passed", "passed"), False: ("failed", "wrong"), None: ("not run", "open")}
 _FEATURES = re.compile(r"^([\w.-]+/)?[\w.-]*features?\.(ya?ml|toml|json)$")
 """Where forks list what they have of their own."""
@@ -117,8 +115,8 @@ class Page:
             "sections": _SECTIONS,
             "counts": counts,
             "fates": sorted(fates.items()),
-            "verdict": self._verdict(eyes),
-            "todo": [*self._todo()],
+            "verdict": self._todo.verdict(eyes),
+            "todo": [*self._todo.steps()],
             "notes": self._notes(),
             "numbers": numbers,
             "charts": [*charts.of_merge(self._account, self._sides, self._outcomes)],
@@ -156,117 +154,14 @@ class Page:
         return [entry for entry in self._blamed if entry.account.fate in which]
 
     @cached_property
+    def _todo(self) -> Todo:
+        about = (self._merge, self._sides, self._outcomes, self._judge, self._since)
+        return Todo(*about, self._blamed)
+
+    @cached_property
     def _judge(self) -> Judged:
         about = (self._sh, self._fork, self._sides, self._outcomes, self._room)
         return Judged(*about, self._pages[Side.UPSTREAM])
-
-    @cached_property
-    def _judged(self) -> list[Finding]:
-        """What the checks found; the markers of a conflict that is left are that conflict."""
-        findings = self._merge.checked.findings if self._merge.checked else ()
-        left = self._outcomes.left
-        return [x for x in findings if not (x.check == verify.MARKERS and x.path in left)]
-
-    @cached_property
-    def _open(self) -> list[tuple[bool, str, str, str]]:
-        """What is not settled: whether it must not land so, what it is, and what to do about it,
-        with the command, if there is one."""
-        merge, outcomes = self._merge, Counter(self._outcomes.of.values())
-        findings = Counter(finding.certain for finding in self._judged)
-        lost, looks = len(self._entries(Fate.LOST)), len(self._entries(Fate.SUPERSEDED))
-        settled = {e.path: self._outcomes.settled_by(e.path) for e in self._entries(Fate.LOST)}
-        asked = [entry for entry in self._entries(Fate.LOST) if settled[entry.path]]
-        who = listed([*dict.fromkeys(filter(None, settled.values()))], 2)
-        mixed = "".join(
-            f", and {x}" for x in dict.fromkeys(map(self._judge.todo, self._judged)) if x
-        )
-        unfilled = [*self._sides.unfilled()]
-        not_run = [name for name, ok, _ in merge.checks if ok is None and not merge.landed]
-        failed = [name for name, passed, _ in merge.checks if passed is False and name != "verify"]
-        built = self._sides.stale
-        again_ = listed([one.named for one in built])
-        drop = ", or drop it with a reason" * bool(merge.request)
-        again = "; ".join(dict.fromkeys(how for _, _, how, _ in unfilled))
-        rows = (
-            (outcomes[LEFT], True, "conflict left", _RESOLVE),
-            (
-                len(asked),
-                True,
-                "change lost in conflicts that a person resolved",
-                f"Ask {who} whether it was meant, and bring back what was not{drop}",
-            ),
-            (lost - len(asked), True, "change lost", f"Bring back what is lost{drop}"),
-            (findings[True], True, "finding", "Fix what the checks of the merge found"),
-            (len(failed), True, f"failed: {', '.join(failed)}", "Fix what fails"),
-            (outcomes[PROPOSED], False, "proposal to accept", "Accept each proposal, or redo it"),
-            (findings[False], False, "finding to judge", f"Judge what the checks found{mixed}"),
-            (
-                outcomes[OTHERWISE],
-                False,
-                "conflict not as decided",
-                "See whether each result that is not as decided is right",
-            ),
-            (looks, False, "change to look at", "Look at what is gone or replaced"),
-            (len(unfilled), False, "tree of vendored code to fill", f"Run {again}, and commit"),
-            (len(built), False, "build to make again", f"Build again: {again_}"),
-            (len(not_run), False, f"not run: {', '.join(not_run)}", _RUN),
-        )
-        found = []
-        for number, certain, what, todo in rows:
-            noun, _, more = what.partition(" ")
-            said = what if ":" in what else f"{counted(number, noun)} {more}".strip()
-            start = self._starts.get(todo, "")
-            how = " This makes its work tree, and when typed again publishes the result:"
-            todo = f"{todo} ({said}).{how * (todo == _RESOLVE and bool(start))}"
-            found += [(certain, said, todo, start)] * bool(number)
-        return found
-
-    @property
-    def _starts(self) -> dict[str, str]:
-        """The commands that begin what is to be done in an upgrade; "" in any other merge."""
-        known = self._merge.request and not self._merge.landed
-        again = command("carto-fork", "upgrade-carto", tag=self._merge.name) if known else ""
-        return {_RESOLVE: self._outcomes.begin, _RUN: again}
-
-    def _verdict(self, eyes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        broken = [one["path"] for one in eyes if one["effect"] is Effect.BREAKS and one["path"]]
-        used = f" It will not build, or fails: {listed(broken)} lacks what is used." * bool(broken)
-        if self._merge.checked is None:
-            left = len(self._outcomes.left)
-            text = f"A forecast: {counted(left, 'conflict')} would be left for a person."
-            return {"kind": "open" if left else "passed", "text": text}
-        wrong = [what for certain, what, *_ in self._open if certain]
-        open_ = [what for certain, what, *_ in self._open if not certain]
-        more = f"{used} Also open: {', '.join(open_)}." if open_ else used
-        if wrong:
-            text = "Something is wrong" if self._merge.landed else "It must not land yet"
-            return {"kind": "wrong", "text": f"{text}: {', '.join(wrong)}.{more}"}
-        number = len(self._outcomes.not_upstreams)
-        but = f" but upstream's version of {counted(number, 'generated file')}" * bool(number)
-        if open_ or but:
-            still = f" Still open: {', '.join(open_)}." * bool(open_)
-            return {"kind": "open", "text": f"Nothing is lost{but}.{still}"}
-        return {"kind": "passed", "text": "Nothing is lost, and no conflict is left."}
-
-    def _todo(self) -> Iterator[tuple[str, str]]:
-        """What has to be done before it lands, and then; with the command, if it is one."""
-        yield from ((todo, start) for *_, todo, start in self._open)
-        merge = self._merge
-        run = "test" in {name for name, *_ in merge.checks}
-        build = "Build {} and run its tests: nothing here did that."
-        if merge.landed:
-            yield build.format("the production branch"), ""
-            since = "; what later commits changed names them below" * bool(self._since.number)
-            yield f"It is merged already: what is not done needs a commit of its own{since}.", ""
-            return
-        yield "Read the rest of what needs eyes, below, and upstream's release notes.", ""
-        if merge.result:
-            if not run:
-                yield build.format("the result"), ""
-            how = "with a merge commit, never squashed or rebased."
-            yield self._since.to_merge(how), ""
-        if merge.name:
-            yield "Afterwards check it: ", command("carto-fork", "verify", landed=merge.name)
 
     def _notes(self) -> str:
         """Where upstream says what is in the release."""
@@ -319,12 +214,12 @@ class Page:
                 if made:
                     yield f"of these: {MADE}", counted(len(made), "file"), "", ""
         findings = merge.checked.findings if merge.checked else ()
-        markers = {finding.path for finding in findings} - {x.path for x in self._judged}
+        markers = {finding.path for finding in findings} - {x.path for x in self._todo.judged}
         more = (
             f", and {counted(len(markers), 'file')} with markers of conflicts that are left"
             * bool(markers)
         )
-        yield "findings of the checks", f"{len(self._judged)}{more}", how, "findings"
+        yield "findings of the checks", f"{len(self._todo.judged)}{more}", how, "findings"
 
     # --- 2: what needs eyes
 
@@ -334,9 +229,9 @@ class Page:
         found = {decision.conflict.path: decision for decision in self._merge.decisions}
         for path in sorted(self._outcomes.left):
             commands = self._outcomes.words_about(found[path].conflict)
-            what, todo = "a conflict that a person decides", self._outcomes.todo(found[path])
-            todo = f"{todo[:1].upper()}{todo[1:]}"
-            yield eye(path, what, LEFT, "wrong", reason=todo, commands=commands)
+            what, how = "a conflict that a person decides", self._outcomes.todo(found[path])
+            how = f"{how[:1].upper()}{how[1:]}"
+            yield eye(path, what, LEFT, "wrong", reason=how, commands=commands)
         yield from self._findings(certain=True)
         entries = self._entries(Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED)
         missing = self._missing.items(entries)
@@ -381,14 +276,14 @@ class Page:
             what = f"the result has {self._outcomes.taken[first]}"
             what = f"{counted(len(row), 'generated file')}: {what}" if len(row) > 1 else what
             reason = self._outcomes.otherwise(first)
-            if self._outcomes.named(row) in self._judge.trees(self._judged):
+            if self._outcomes.named(row) in self._judge.trees(self._todo.judged):
                 reason += " The finding about this directory says what to do."
             paths = [decision.conflict.path for decision in row]
             path, more = self._outcomes.named(row), [self._sides.diff(*paths)]
             yield eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
 
     def _findings(self, *, certain: bool) -> Iterator[dict[str, Any]]:
-        found = [finding for finding in self._judged if finding.certain is certain]
+        found = [finding for finding in self._todo.judged if finding.certain is certain]
         return self._judge.items(found)
 
     def _built(self) -> Iterator[dict[str, Any]]:
@@ -522,10 +417,10 @@ class Page:
             known = log and log.is_file()
             lines = files.read_text(log).splitlines()[-marked.MOST_SHOWN :] if log and known else []
             why = "" if known else "its log is not here"
-            if passed is None and (again := self._starts[_RUN]):
+            if passed is None and (again := self._todo.starts[todo.RUN]):
                 why = f"this runs it: {again}"
             if name == "verify":
-                found = [what for certain, what, *_ in self._open if certain is not passed]
+                found = [what for certain, what, *_ in self._todo.open if certain is not passed]
                 why = ", ".join(found) or "no finding, and nothing lost"
             yield {"name": name, "state": state, "tone": tone, "log": lines, "why": why}
         if len(checks) == 1:
