@@ -508,6 +508,18 @@ def test_to_which_file_upstream_moved_the_place_of_a_lost_line_is_said(world: Wo
     eyes = section((world.fork / "it.html").read_text(), "eyes")
     place = f"{theirs[:10]} (2025-09-30 refactor: title), and moved it to title.py"
     assert f"Upstream changed this place in {place}: see whether this is missing there." in eyes
+    # What each of two files had before, and has in another form, went nowhere.
+    typed = [line.replace("room", "the_room") for line in block]
+    twice: dict[str, str | None] = {"a.py": room(block), "twin.py": "".join(block)}
+    base = commit_in(world, world.fork, "refs/heads/b", twice, "upstream/main")
+    ours = commit_in(world, world.fork, "refs/heads/o", {"a.py": room(mine)}, base)
+    twice = {"a.py": room(typed), "twin.py": "".join(typed)}
+    theirs = commit_in(world, world.fork, "refs/heads/t", twice, base, message="refactor: types")
+    result = commit_in(world, world.fork, "refs/heads/r", twice, ours, theirs)
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    eyes = section((world.fork / "it.html").read_text(), "eyes")
+    assert "(2025-09-30 refactor: types)" in eyes and "moved it to" not in eyes
 
 
 def test_a_conflict_that_was_committed_with_its_markers_is_one_thing_to_do(world: World) -> None:

@@ -862,6 +862,16 @@ def test_white_space_between_words_is_a_change() -> None:
         assert told(settle(replace(found, texts=Texts(base, ours, theirs)))) == LEFT
 
 
+def test_a_line_that_the_fork_removed_and_upstream_moved_is_not_absorbed() -> None:
+    gone = hunks.Hunk(("<a>\n",), ("<a>\n", "disabled={of_it}\n"), (), 1, ())
+    before, mine = "<a>\ndisabled={of_it}\n>\n", "<a>\n>\n"
+    assert is_absorbed("a.tsx", gone, Texts(before, mine, ">\n"))
+    assert not is_absorbed("a.tsx", gone, Texts(before, mine, ">\n  <b\n    disabled={of_it}\n"))
+    # What the fork itself has elsewhere, it moved too.
+    own = f"{mine}disabled={{of_it}}\n"
+    assert is_absorbed("a.tsx", gone, Texts(before, own, ">\ndisabled={of_it}\n"))
+
+
 def test_a_python_change_that_upstream_has_in_another_block_is_not_absorbed() -> None:
     """The fork made a call depend on something; upstream made another one depend on it."""
     found = clash("bA", "a", "bCa", path="f.py")

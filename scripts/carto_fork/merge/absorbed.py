@@ -10,16 +10,21 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 
 from ..run.text import substantive
-from .hunks import Commit, Hunk
+from .hunks import Commit, Hunk, Texts
 
 _KIN = 60
 """Similarity (100 is equal) from which a line may be derived from another."""
 
 
-def is_absorbed(path: str, hunk: Hunk) -> bool:
-    """Whether upstream made all fork changes to the hunk, whatever else it did."""
+def is_absorbed(path: str, hunk: Hunk, texts: Texts | None = None) -> bool:
+    """Whether upstream made all fork changes to the hunk, whatever else it did.
+
+    texts: the file; what upstream only moved to another place in it, it did not remove.
+    """
     if hunk.ours == hunk.theirs:
         return True
+    if texts and _moved(hunk, texts):
+        return False
     # If indentation matters, the same line with more indentation is a different one; but a line
     # that only moved there was not removed.
     plains = [str.strip, str.rstrip] if is_indented(path) else [str.strip]
@@ -43,6 +48,21 @@ def _makes_every_change(hunk: Hunk, plain: Callable[[str], str]) -> bool:
     if any(mine[line.strip()].isdisjoint(others[line.strip()]) for line in added):
         return False
     return not _is_back(removed, added, new - added)
+
+
+def _moved(hunk: Hunk, texts: Texts) -> bool:
+    """Whether upstream's file still has, as often as before, a line that the fork removed here, and
+    has less often."""
+    base, ours, theirs = (
+        Counter(_plain(lines)) for lines in (hunk.base or (), hunk.ours, hunk.theirs)
+    )
+    gone = [line for line in base - ours if line not in theirs and substantive(line)]
+    if not gone:
+        return False
+    was, mine, now = (
+        Counter(_plain(text.split("\n"))) for text in (texts.base, texts.ours, texts.theirs)
+    )
+    return any(mine[line] < was[line] <= now[line] for line in gone)
 
 
 def _holders(lines: Iterable[str]) -> dict[str, set[str]]:

@@ -407,7 +407,7 @@ def _by_evidence(conflict: Conflict, hunk: hunks.Hunk, known: Knowledge) -> _Set
     changed = [x for both in _difference("".join(base), "".join(hunk.theirs)) for x in both]
     if changed and (drop := _dropped(conflict, changed, known, Side.UPSTREAM)):
         return hunk.ours, drop
-    if is_absorbed(conflict.path, hunk):
+    if is_absorbed(conflict.path, hunk, conflict.texts):
         return _unless_gone(conflict, hunk, _ABSORBED)
     if _is_upstreams(conflict, hunk, known):
         return _unless_gone(conflict, hunk, _UNTOUCHED)

@@ -252,18 +252,24 @@ class Missing:
             return ""
         made = commits.changes(self._sh, self._repo, [versions[name] for name in names])
         telling = {line.strip() for line in lines if substantive(line)}
+        changed = made.get(versions[path], ())
+        # What is there in another form did not go anywhere.
+        here = Index(line.strip() for change in changed for line in change.added)
         gone = [
             line.strip()
-            for change in made.get(versions[path], ())
+            for change in changed
             if telling & {*map(str.strip, change.removed)}
             for line in change.removed
-            if substantive(line)
+            if substantive(line) and not here.like(line.strip())
         ]
+        texts = git.blobs(self._sh, self._repo, {versions[name][0] or "" for name in names} - {""})
         found: dict[str, int] = {}
         for name in names if gone else ():
             added = (line for change in made.get(versions[name], ()) for line in change.added)
-            there = Index(line.strip() for line in added)
-            found[name] = sum(bool(there.like(line)) for line in gone) * (name != path)
+            before = texts.get(versions[name][0] or "", "").split("\n")
+            there, had = Index(map(str.strip, added)), Index(map(str.strip, before))
+            new = (line for line in gone if there.like(line) and not had.like(line))
+            found[name] = sum(1 for _ in new) * (name != path)
         best = max(found, key=lambda name: found[name], default="")
         return best if best and found[best] >= max(_SEVERAL, len(gone) / 3) else ""
 

@@ -118,6 +118,7 @@ class Todo:
         return {_RESOLVE: self._outcomes.begin, RUN: again}
 
     def verdict(self, eyes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """What is to be said first. eyes: the items of what needs eyes."""
         broken = [one["path"] for one in eyes if one["effect"] is Effect.BREAKS and one["path"]]
         used = f" It will not build, or fails: {listed(broken)} lacks what is used." * bool(broken)
         if self._merge.checked is None:
