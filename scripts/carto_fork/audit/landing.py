@@ -60,10 +60,17 @@ def of(sh: Shell, fork: Fork, tag: Tag) -> Verification:
     return replace(checked, healed=lost or checked.healed)
 
 
-def is_there(sh: Shell, fork: Fork, tag: str) -> bool:
-    """Whether the production branch has a release."""
+def elsewhere(sh: Shell, fork: Fork, tag: str) -> tuple[str, dict[str, str], str] | None:
+    """The branch that has a release, and what checks it, in the words of `verify`: three commits
+    by option, or the name of the release that landed."""
     theirs, production = fork.refs.tag(tag), fork.production_commit
-    return bool(theirs and production and find(sh, fork, tag, theirs, production))
+    if theirs and production and find(sh, fork, tag, theirs, production):
+        return fork.policy.branches.production, {}, tag
+    branch = fork.policy.branches.sync_for(tag)
+    tip = fork.refs.objects.get(f"refs/heads/{branch}")
+    if tip and git.merge_of(sh, fork.path, theirs, tip)[1]:
+        return branch, {"ours": production, "theirs": tag, "result": branch}, ""
+    return None
 
 
 def find(sh: Shell, fork: Fork, tag: str, theirs: str, head: str) -> Landing | None:

@@ -86,9 +86,10 @@ def verify_merge(
         release = releases.here(fork, asked)
         with s.console.working("verify"):
             checked = verify.of_work_tree(s.sh, fork, work, release)
-        if _is_not_merged(checked) and landing.is_there(s.sh, fork, release.name):
-            s.console.say(f"{release.name} is in {fork.policy.branches.production}: checking that.")
-            verify_merge(s, "", revs, release.name, page)
+        if _is_not_merged(checked) and (there := landing.elsewhere(s.sh, fork, release.name)):
+            has_it, revs, landed = there
+            s.console.say(f"{release.name} is in {has_it}: checking that.")
+            verify_merge(s, "", revs, landed, page)
             return
         drop = s.command("verify", drop="PATH", reason="WHY")
         fix = _on_its_branch(s, fork, checked, release.name) or ways_out(fork, checked, work, drop)
@@ -134,8 +135,7 @@ def _is_not_merged(checked: Verification) -> bool:
 
 
 def _on_its_branch(s: Session, fork: Fork, checked: Verification, tag: str) -> str:
-    """What to type if the branch that is checked out has no merge of a release: the command that
-    verifies its sync branch, if that has one."""
+    """What to type if no branch has a merge of a release."""
     if not _is_not_merged(checked):
         return ""
     branches, landed = fork.policy.branches, s.command("verify", landed=tag)
@@ -143,11 +143,7 @@ def _on_its_branch(s: Session, fork: Fork, checked: Verification, tag: str) -> s
     if (place := fork.place_for(branch)).exists() and git.work_state(s.sh, place).merging:
         merge = s.command("upgrade-carto", tag=tag)
         return f"finish the merge in {git.nearest(place)}; `{merge}` continues, and verifies it."
-    tip = fork.refs.objects.get(f"refs/heads/{branch}")
-    if not tip or not git.merge_of(s.sh, fork.path, fork.refs.tag(tag), tip)[1]:
-        merge = s.command("upgrade-carto", tag=tag)
-        return f"`{landed}` if it has landed, or merge it: `{merge}`"
-    return s.command("verify", ours=branches.production, theirs=tag, result=branch)
+    return f"`{landed}` if it has landed, or merge it: `{s.command('upgrade-carto', tag=tag)}`"
 
 
 def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:

@@ -353,10 +353,22 @@ def _require_version(
                 if syncs := [pull for pull in pulls if fork.policy.branches.tag_of(pull.head)]:
                     merge = f"merge pull request {syncs[0].number} ({syncs[0].url})"
                     then = f"{merge}, then run the same command again. Otherwise: {then}"
+                elif begun := _under_way(fork, upstream):
+                    finish = (
+                        f"finish the upgrade to {begun}: `{command('upgrade-carto', tag=begun)}`"
+                    )
+                    then = f"{finish}; merge it, then run the same command again. Otherwise: {then}"
                 raise Refused(
                     f"{problem}, which is older: {why(version, upstream.release)}.", then=then
                 )
             raise Refused(f"{problem}.", then=then)
+
+
+def _under_way(fork: Fork, upstream: Tag) -> str:
+    """The newest upgrade that is begun in this clone, if it brings more than a release."""
+    named = map(fork.policy.branches.tag_of, fork.refs.branches())
+    newest = tags.newest(filter(None, named), fork.policy.tags, *tags.STABLE)
+    return newest.name if newest and newest > upstream else ""
 
 
 BUMPS = ("auto", "patch", "minor", "major")
