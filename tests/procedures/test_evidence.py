@@ -629,6 +629,25 @@ def test_losses_in_generated_files_are_named(world: World) -> None:
     assert dropped == dict.fromkeys(["tool/uv.lock", f"{BUILT_UI}/"], "dropped on purpose")
 
 
+def test_what_a_merge_uses_and_no_longer_imports_is_named(world: World) -> None:
+    world.git("fetch --quiet --no-tags upstream")
+    base = world.git("merge-base origin/carto/main upstream/main")
+    sides = {
+        "ours": 'import { Flags } from "./flags";\n\nexport const Page = () => <Flags a={2} />;\n',
+        "theirs": "export const Page = () => <p>new</p>;\n",
+    }
+    for side, text in sides.items():
+        world.git(f"branch {side} {base if side == 'theirs' else 'origin/carto/main'}")
+        commit_in(world, world.fork, f"refs/heads/{side}", {"ui/page.tsx": text})
+    result = "export const Page = () => <p>new <Flags a={2} /></p>;\n"
+    world.git("branch result ours")
+    commit_in(world, world.fork, "refs/heads/result", {"ui/page.tsx": result}, "ours", "theirs")
+    found = json.loads(world.run("verify --ours ours --theirs theirs --result result --json").out)
+    [one] = [finding for finding in found["findings"] if finding["check"] == "import"]
+    assert one["what"] == "ui/page.tsx:1 uses Flags, which a side imports and the merge does not"
+    assert (one["path"], one["certain"]) == ("ui/page.tsx", False)
+
+
 def test_drop_on_another_branch_needs_the_tag(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     prepared.git("switch --quiet --create mended", repo=prepared.work(TAG))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from carto_fork.merge import languages, named, settling, trees
+from carto_fork.merge import gone, languages, named, settling, trees
 from carto_fork.merge.hunks import Hunk, Segment, Texts
 from carto_fork.run.text import lines_of
 
@@ -298,3 +298,35 @@ def test_a_hunk_becomes_what_parses_and_nothing_else_is_touched(path: str) -> No
             assert trees.is_sound(sides, trees.Tree(language, result), is_python=False)
 
     merged()
+
+
+_PAGE = """import React from "react";
+import {
+  A,
+  B as C,
+} from "./x";
+import type { T } from "./t";
+export function f(p: T) { return <A c={C} B="x">{React.x}</A>; }
+"""
+_GO = 'package a\nimport (\n\t"io"\n)\nfunc f() { ctx.Do(fmt.Sprint(1)); io.X() }\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "side", "names"),
+    [
+        ("a.tsx", _PAGE, _PAGE, []),
+        ("a.tsx", _PAGE.replace("  A,\n", ""), _PAGE, ["A"]),
+        ("a.tsx", _PAGE.replace("  B as C,\n", ""), _PAGE, ["C"]),
+        ("a.tsx", _PAGE.replace('import type { T } from "./t";\n', ""), _PAGE, ["T"]),
+        ("a.tsx", _PAGE.replace("  A,\n", "").replace("export", "const A = 1;\nexport"), _PAGE, []),
+        ("a.go", _GO, _GO.replace('"io"', '"io"\n\t"fmt"\n\tctx "a/b"'), ["ctx", "fmt"]),
+        ("a.go", _GO.replace("{ ctx", "{ fmt := 1; ctx"), _GO.replace('"io"', '"fmt"'), []),
+        ("a.java", "class A { List<X> a; }", "import java.util.List;\nclass A {}", ["List"]),
+        ("a.kt", "class A { val a: List<X>? = null }", "import a.b.List\nclass A {}", ["List"]),
+        ("a.py", "print(os)\n", "import os\n", []),
+    ],
+)
+def test_what_is_used_and_no_longer_imported(
+    path: str, text: str, side: str, names: list[str]
+) -> None:
+    assert [name for name, _ in gone.no_longer_imported(path, text, [side, side])] == names

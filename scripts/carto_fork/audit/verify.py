@@ -16,7 +16,7 @@ from ..fork.fork import Fork
 from ..fork.patterns import globs
 from ..fork.policy import CODE_OWNERS, POLICY_FILE, Policy, Side
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts, earlier, renames, syncs
+from ..merge import authorship, conflicts, earlier, gone, renames, syncs
 from ..merge.hunks import Customisations
 from ..merge.resolve import foreign_in_unit
 from ..run import git
@@ -155,6 +155,7 @@ def of_merge(
             *_false_records(sh, repo, ours, theirs, result),
             *_unsound(sh, repo, result, policy, *snapshots),
             *_names(*snapshots),
+            *_no_longer_imported(*snapshots),
             *_too_large(sh, repo, *snapshots),
             *_workflows(policy, *snapshots),
             *features(policy, snapshots[0], manifest.feature if manifest else None),
@@ -416,6 +417,18 @@ def _names(after: Committed, ours: Committed, theirs: Committed) -> Iterator[Fin
         yield Finding("submodule", printable(what), path)
     for path, why in soundness.awkward(after.paths, ours.paths):
         yield Finding("name", printable(f"{path}: {why}"), path, certain=False)
+
+
+def _no_longer_imported(after: Committed, ours: Committed, theirs: Committed) -> Iterator[Finding]:
+    """Names of which the merge has the use of one side, and no import."""
+    for path in sorted(after.tree.keys() & ours.tree.keys() & theirs.tree.keys()):
+        if after.tree[path] in (ours.tree[path], theirs.tree[path]):
+            continue
+        texts = [snapshot.text(path) for snapshot in (after, ours, theirs)]
+        text, *sides = (text or "" for text in texts)
+        for name, line in gone.no_longer_imported(path, text, sides):
+            what = f"{path}:{line} uses {name}, which a side imports and the merge does not"
+            yield Finding("import", printable(what), path, False, line=line)
 
 
 def _importers(

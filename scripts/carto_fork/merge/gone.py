@@ -312,6 +312,28 @@ def needs_what_is_gone(path: str, texts: Texts | None, hunk: Hunk, upstream: boo
     return gone.is_needed_by_upstream(hunk) if upstream else gone.is_needed(hunk)
 
 
+def no_longer_imported(path: str, text: str, sides: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """The names that a side of a merge imports, and that its result uses without importing or
+    defining them; each with the number of a line that uses it. Python's are not looked at: its own
+    compiler knows better."""
+    language = languages.language_of(path, text)
+    if not language or not _IMPORTING.search(language.wheel) or too_long(path, text, *sides):
+        return
+    result, *others = (Tree(language, x.encode("utf-8", "surrogateescape")) for x in (text, *sides))
+    lost = set[str]().union(*(tree.imports() | _by_line(tree, language) for tree in others))
+    for name in sorted(lost - result.imports() - _by_line(result, language)):
+        if line := result.undefined(name.encode()):
+            yield name, line
+
+
+_IMPORTING = re.compile("_(go|java|javascript|kotlin|typescript)$")
+
+
+def _by_line(tree: Tree, language: Language) -> set[str]:
+    text = tree.text.decode("utf-8", "surrogateescape")
+    return {name for line in text.splitlines() for name in _imported(line, language)}
+
+
 @lru_cache(maxsize=1)
 def of(language: Language, texts: Texts) -> Gone:
     """One for all hunks of a file."""

@@ -226,6 +226,34 @@ class Tree:
                 found.update(["", *_call_of(node)])
         return found
 
+    def imports(self) -> set[str]:
+        """The names that JavaScript's import statements bind."""
+        found: set[str] = set()
+        root: Any = self.root
+        waiting = [node for node in root.children if node.type == "import_statement"]
+        while waiting:
+            node = waiting.pop()
+            waiting += node.children
+            if node.type == "identifier":
+                found.add(node.text.decode(errors="replace"))
+        return found
+
+    def undefined(self, word: bytes) -> int:
+        """The number of the first line that uses a name which nothing here defines; 0 if there is
+        none."""
+        root: Any = self.root
+        first = 0
+        for place in re.finditer(rb"(?<!\w)%b(?!\w)" % re.escape(word), self.text):
+            node = root.descendant_for_byte_range(*place.span())
+            if node.type not in _USED:
+                continue
+            of = node.parent
+            of = of.parent if of and of.type == "expression_list" else of  # of Go's assignments
+            if not of or _DEFINES.search(of.type) or (node in _named(of) and "jsx" not in of.type):
+                return 0
+            first = first or node.start_point[0] + 1
+        return first
+
     def types(self, word: bytes) -> set[bytes]:
         """The types with which the code declares a name, without white space."""
         root: Any = self.root
@@ -270,6 +298,13 @@ def _type_of(node: Any) -> bytes:
 
 
 _DECLARED = ("name", "pattern", "declarator")
+_USED = ("identifier", "type_identifier", "package_identifier")
+_DEFINES = re.compile("parameter|pattern|import|export|declaration|clause|label|shorthand")
+
+
+def _named(node: Any) -> list[Any]:
+    """What a node gives a name or a value to."""
+    return [x for field in (*_DECLARED, "left", "key") for x in node.children_by_field_name(field)]
 
 
 def _call_of(node: Any) -> Iterator[str]:
