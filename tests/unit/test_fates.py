@@ -403,6 +403,26 @@ def test_a_line_that_the_other_side_added_elsewhere_is_not_the_same_change() -> 
     assert fates(base, mine, other, other) == [ABSORBED]
 
 
+@pytest.mark.parametrize(
+    ("mine", "result"),
+    [
+        # The fork's text, in upstream's new frame.
+        (
+            '<div class="heading">{say("Size and typeface")}</div>',
+            '<Box heading={_("Size and typeface")} wide>',
+        ),
+        # The fork's value, with upstream's new comment.
+        ("margin-top: 3px;", "margin-top: 3px; /* a variable, once there is one for that */"),
+    ],
+)
+def test_a_line_whose_value_is_there_in_another_frame_is_not_lost(mine: str, result: str) -> None:
+    far = text("a b c d e")
+    base, other = f"top()\n{far}old_of_it = 1\n", f"top()\n{far}new_of_it = 2\n"
+    own, now = f"top()\n{mine}\n{far}old_of_it = 1\n", f"top()\n{result}\n{far}new_of_it = 2\n"
+    assert fates(base, own, other, now) == [SUPERSEDED]
+    assert fates(base, own, other, other) == [LOST]
+
+
 @pytest.mark.parametrize(("start", "end"), [("    ", ""), ("", "\r")])
 def test_a_white_space_change_does_not_explain_a_lost_line(start: str, end: str) -> None:
     """Upstream's new line ends or indentation do not explain the loss of a fork line."""

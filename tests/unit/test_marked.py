@@ -146,6 +146,31 @@ def test_a_rewritten_line_is_shown_with_the_line_that_it_became() -> None:
     assert shown[2:4] == [f"~ {old}", f"> {new}"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    margin-top: -10px;", "    margin-right: 15px;"),
+        ("    margin-right: 10px;", "        margin-right: 15px;"),
+        ("    border-radius: $border-radius-3px;", "    --body-border-radius: $border-radius-8px;"),
+        (
+            '    href="https://it.org/licenses/by-sa/4.0/"',
+            '  href="https://it.org/public/zero/1.0/"',
+        ),
+    ],
+)
+def test_a_line_that_is_only_like_another_is_not_shown_as_its_new_form(old: str, new: str) -> None:
+    account = Account(Change(1, 2, (), (old,)), Fate.SUPERSEDED, missing=(old,))
+    shown = lacks.lines(account, ["top of it", old, "end of it"], ["top of it", "x", new], "x")
+    assert shown[2] == f"~ {old}" and not [line for line in shown if line.startswith("> ")]
+
+
+def test_of_several_lines_the_likest_is_shown() -> None:
+    old = '<circle cx="10" cy="10" r="1.5" fill="#212121"/>'
+    new = [f'<circle cx="{x}" cy="10" r="1.5" fill="currentColor"/>' for x in ("15.5", "10", "4")]
+    account = Account(Change(1, 2, (), (old,)), Fate.SUPERSEDED, missing=(old,))
+    assert f"> {new[1]}" in lacks.lines(account, ["top", old, "end"], ["top", *new, "end"], "x")
+
+
 def test_lines_that_a_merge_has_twice_are_found() -> None:
     call = "    safe_body = format_emojis(safe_body, true);"
     side = Texts(f"a\n{call}\nb\n", f"a\n{call}\nours\n", f"theirs\n{call}\n")

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TypeVar
 
-_COMMENT = re.compile(r"\s+(#|//|--)\s.*")
+_COMMENT = re.compile(r"\s+((#|//|--)\s.*|/\*.*\*/$)")
 _NEAR = 75
 """Similarity (100 is equal) from which a line counts as a changed version of another line."""
 _SURE = 3

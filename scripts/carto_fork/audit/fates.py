@@ -31,6 +31,8 @@ _CONTEXT = 3
 """This many lines around a hunk identify its place."""
 _COMMENT = re.compile(r"\s*(//|/\*.*\*/\s*$|#\s|# ?(noqa|nosec|type:|pylint|pragma)|<!--)")
 """A line that is only a comment in most languages."""
+_QUOTED = re.compile(r"\"([^\"]{12,})\"|'([^']{12,})'")
+"""A text in a line that is not there twice by chance."""
 _LONGEST_PART = 12
 """A formatter may reflow up to this many lines."""
 
@@ -135,6 +137,19 @@ class _Versions:
         words = words_of(line)
         mine, result = (text.count(f" {' '.join(words)} ") for text in self._running)
         return len(words) >= _MANY_WORDS and result >= mine
+
+    def has_quoted(self, line: str) -> bool:
+        """Whether a line quotes a text with words that only this side has, and a new line of the
+        result quotes it, too."""
+        found = ["".join(both) for both in _QUOTED.findall(line)]
+        own = [text for text in found if word_set(text) & self.vocabulary]
+        return bool(own) and all(any(text in x for x in self._made) for text in own)
+
+    @cached_property
+    def _made(self) -> Sequence[str]:
+        """The lines of the result that no other version has."""
+        base, mine, other, result = self.counts
+        return [x for x in result if not (base[x] or mine[x] or other[x])]
 
     def has_renamed(self, line: str, renamed: Mapping[str, str]) -> bool:
         """Whether the result has a line with the other side's new names in it, which neither side
@@ -338,7 +353,8 @@ def _account(
     traceless = [
         line
         for line in significant
-        if not versions.new.like(line.strip()) and not versions.has_rerun(line)
+        if not versions.new.like(line.strip())
+        if not versions.has_rerun(line) and not versions.has_quoted(line)
     ]
     traceless += _telling(returned, change.removed)
     fate = Fate.LOST if traceless else Fate.SUPERSEDED

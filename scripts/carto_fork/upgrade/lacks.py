@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..audit.alike import Index, squeezed
+from ..audit.alike import Index, squeezed, words_of
 from ..audit.fates import Account
 from ..merge.hunks import Texts
 from ..run.text import substantive
@@ -77,19 +77,29 @@ class _Now:
 
     def form(self, line: str) -> str:
         """The line that a line became, of which it is known that it is there; "" if nothing shows
-        it."""
+        it for certain."""
         from rapidfuzz import fuzz, process  # slow to import
 
-        found = self._new.like(line.strip())
-        if not found and substantive(line):
-            asked, lines_ = line.strip(), [*self._whole]
-            near = process.extractOne(asked, lines_, scorer=fuzz.ratio, score_cutoff=_LIKE)
-            found = near[0] if near else ""
-        return self._whole.get(found, "")
+        asked, lines_ = line.strip(), [*self._whole]
+        near = process.extractOne(asked, lines_, scorer=fuzz.ratio, score_cutoff=_LIKE)
+        return self._whole[near[0]] if near and _is_one(asked, *near[:2]) else ""
 
     def has_form_of(self, line: str) -> bool:
         """Whether there is a line in another form."""
         return bool(self._new.like(line.strip())) or squeezed([line]) in self._squeezed
+
+
+def _is_one(line: str, other: str, similar: float) -> bool:
+    """Whether a line is another one's new form, and not only like it."""
+    keys = [match[0].strip() if match else "" for match in map(_KEY.match, (line, other))]
+    if all(keys) and keys[0] != keys[1]:
+        return False
+    words, there = ({*words_of(x)} for x in (line, other))
+    shared, fewest = len(words & there), min(len(words), len(there))
+    if shared >= _FEWEST and 3 * shared > 2 * fewest:
+        return True
+    is_assigned = bool(keys[0]) and line[len(keys[0]) :].startswith(" = ")
+    return (is_assigned and similar >= _SURE) or squeezed([line]) == squeezed([other])
 
 
 def _around(lines_: Sequence[str], now: _Now | None) -> list[str]:
@@ -120,9 +130,15 @@ def _marks(account: Account, now: _Now | None) -> list[str]:
 
 _TELLING = 20
 """A line of so many characters is not there twice by chance."""
+_FEWEST = 3
+"""So many words are not in two lines by chance."""
 _LIKE = 60
 """Similarity (100 is equal) from which a line may be another one's new form, if one is known to be
 there."""
+_KEY = re.compile(r"[\w$.-]+\s*(?=[:=])")
+"""What a line gives a value."""
+_SURE = 75
+"""Similarity from which a value is another value of the same thing."""
 _STATEMENT = re.compile(r"[;)]$")
 """How a line ends that does something by itself in most languages."""
 
