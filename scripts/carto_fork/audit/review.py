@@ -450,12 +450,12 @@ def show(
     ):
         show_entries(console, title, entries, style)
     explained = Counter(entry.account.fate.value for entry in account.explained)
-    fates = ", ".join(f"{number} {fate}" for fate, number in sorted(explained.items()))
+    fates = [f"{number} {fate}" for fate, number in sorted(explained.items())]
     doubts = [finding for finding in verification.findings if not finding.certain]
     looks = {"change": len(account.to_look_at), "finding": len(doubts)}
+    counts = [f"{len(account.lost)} lost", f"{looks['change']} to look at", *fates]
     console.say(
-        f"{account.checked}, change by change: {len(account.lost)} lost, "
-        f"{sum(looks.values())} to look at{f', {fates}' if fates else ''}.",
+        f"{account.checked}, change by change: {', '.join(counts)}.",
         "bold",
     )
     if verification.passed and any(looks.values()):
