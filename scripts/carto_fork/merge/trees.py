@@ -290,7 +290,7 @@ def _type_of(node: Any) -> bytes:
     if not declared:  # Kotlin has no field for them
         declared = next((x for x in of.children if x.type.endswith("_type")), None)
         named = [x for x in of.children if x.type.endswith("identifier")][:1]
-    if not declared or node not in named:
+    if not declared or node not in named or b"{" in declared.text:  # that defines the type
         return b""
     # What is around the name, such as a star, belongs to the type.
     around = re.sub(rb"\w+", b"", node.text.partition(b"=")[0])
