@@ -19,7 +19,7 @@ from ..merge.hunks import Customisations
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
-from ..run.text import counted
+from ..run.text import counted, listed
 from . import effects, recipes
 from .effects import Effect
 from .recipes import Recipe
@@ -41,7 +41,8 @@ class Stale:
     """Files of the fork that were built from what upstream has changed since.
 
     place: their directory, or the file. why: how one knows that a tool built them.
-    sources: what upstream changed of what they are built from. how: by which commands.
+    sources: what upstream changed of what they are built from. how: by which commands. rest: the
+        directories of them that these do not write.
     """
 
     place: str
@@ -49,6 +50,7 @@ class Stale:
     why: str
     sources: Sequence[str]
     how: Sequence[Recipe] = ()
+    rest: Sequence[str] = ()
 
     @property
     def named(self) -> str:
@@ -69,7 +71,9 @@ class Stale:
         """Why it is to be built again, and how, in sentences."""
         said = "Git kept this as it was before the merge, so it has nothing of what upstream"
         said += f" changed in {counted(len(self.sources), 'file')}."
-        return f"{said} Build it again: {recipes.said(self.how)} It is built: {self.why}."
+        said += f" Build it again: {recipes.said(self.how)} It is built: {self.why}."
+        rest = f" Nothing in the repository shows what writes {listed(self.rest)}: see whether that"
+        return said + f"{rest} is still used." * bool(self.rest)
 
 
 def stale(
@@ -86,11 +90,17 @@ def stale(
     own: what the fork's commits did. trees: by side. changed: the paths that upstream changed.
     result: the commit.
     """
-    asked = sh, fork.path, result, trees["result"]
-    return [
-        replace(one, how=recipes.of(*asked, one.place, one.sources))
-        for one in _Built(sh, fork, own, trees, changed).stale()
-    ]
+    tree, found = trees["result"], list[Stale]()
+    for one in _Built(sh, fork, own, trees, changed).stale():
+        how = recipes.of(sh, fork.path, result, tree, one.place, one.sources)
+        first = (recipe for recipe in how[:1])
+        rest = [
+            place
+            for recipe in first
+            for place in recipes.unwritten(sh, fork.path, tree, recipe, one.place, one.files)
+        ]
+        found.append(replace(one, how=how, rest=rest))
+    return found
 
 
 class _Built:

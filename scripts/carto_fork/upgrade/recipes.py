@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from shlex import quote
@@ -61,7 +61,12 @@ def of(
 
     tree: the files of the commit. sources: what it is built from.
     """
-    found = [*_noted(sh, repo, tree, place)]
+    name = PurePosixPath(place).name
+    found = [
+        recipe
+        for recipe in _noted(sh, repo, tree, place)
+        if _names(_run(sh, repo, tree, recipe), name)
+    ]
     if not found:
         found = [*_naming(sh, repo, commit, tree, "/".join(place.strip("/").split("/")[-2:]))]
     if not found and 0 < len(sources) <= _MOST:
@@ -69,6 +74,74 @@ def of(
             found += _naming(sh, repo, commit, tree, source.rpartition("/")[2])
     unique = {recipe.command: recipe for recipe in found}.values()
     return sorted(unique, key=lambda x: not _BUILDS.search(x.command.rpartition("/")[2]))[:_MOST]
+
+
+def unwritten(
+    sh: Shell, repo: Path, tree: git.Tree, recipe: Recipe, place: str, files: Iterable[str]
+) -> list[str]:
+    """The directories with built files, inside of a place, that a recipe does not name although it
+    names others beside them."""
+    inside = (path[len(place) :].split("/") for path in files if path.startswith(place))
+    names = {parts[0] for parts in inside if len(parts) > 1} if place.endswith("/") else set[str]()
+    text = _run(sh, repo, tree, recipe) if len(names) > 1 else ""
+    rest = {name for name in names if not _names(text, name)}
+    return sorted(f"{place}{name}/" for name in rest) if rest != names else []
+
+
+def _names(text: str, name: str) -> bool:
+    """Whether a text has a name, and not only a longer one."""
+    return bool(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text))
+
+
+_CALLED = re.compile(r"[\w./-]+\.(?:sh|bash|py|mjs|js)\b")
+_NPM = re.compile(r"\b(?:npm run|yarn(?: run)?|pnpm(?: run)?)\s+([\w:.-]+)")
+_MAKE = re.compile(r"\b(?:make|\$\(MAKE\)|\$\{MAKE\})\s+([\w./-]+)")
+_MOST_RUN = 30
+
+
+def _run(sh: Shell, repo: Path, tree: git.Tree, recipe: Recipe) -> str:
+    """The text of what a command runs, as far as one can read that: targets of make with what they
+    need, scripts of npm, and files of scripts."""
+    names = [path for path in tree if not generated.VENDORED.search(path)]
+    make = [path for path in names if re.match(r"(GNU)?[Mm]akefile|.*\.mk$", _base(path))]
+    npm = [path for path in names if _base(path) == "package.json"]
+    texts = git.blobs(sh, repo, {tree[path][1] for path in (*make, *npm)})
+    targets = [_targets(texts.get(tree[path][1], "")) for path in make]
+    scripts = [_scripts(texts.get(tree[path][1], "")) for path in npm]
+    waiting, known, read = [recipe.command], set[tuple[str, str]](), list[str]()
+    while waiting and len(read) < _MOST_RUN:
+        text = waiting.pop()
+        read.append(text)
+        called = {("make", x) for x in _MAKE.findall(text)}
+        called |= {("npm", x) for x in _NPM.findall(text)}
+        called |= {("file", x.removeprefix("./")) for x in _CALLED.findall(text)}
+        for kind, name in sorted(called - known):
+            known.add((kind, name))
+            if kind == "file":
+                paths = [path for path in names if path == name or path.endswith(f"/{name}")][:3]
+                waiting += git.blobs(sh, repo, {tree[path][1] for path in paths}).values()
+            else:
+                there = targets if kind == "make" else scripts
+                waiting += [one[name] for one in there if name in one]
+    return "\n".join(read)
+
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _targets(text: str) -> dict[str, str]:
+    """The targets of a Makefile, each with its recipe, and what it needs as commands of make."""
+    found: dict[str, str] = {}
+    target = ""
+    for line in text.split("\n"):
+        if match := _TARGET.match(line):
+            target = match[1]
+            needs = line[match.end() :].partition("##")[0].split()
+            found[target] = found.get(target, "") + "".join(f"make {need}\n" for need in needs)
+        elif line.startswith("\t") and target:
+            found[target] += f"{line}\n"
+    return found
 
 
 def _noted(sh: Shell, repo: Path, tree: git.Tree, place: str) -> Iterator[Recipe]:
