@@ -117,16 +117,21 @@ _COMMENT = re.compile(r"\s*(//|#|/?\*|<!--|--|;|%|\"\"\"|'''|\(\*)")
 def is_headed(text: str) -> bool:
     """Whether a comment at the beginning of a text, or after a license, says that a tool wrote
     it."""
+    return bool(heading(text))
+
+
+def heading(text: str) -> str:
+    """That comment; "" if there is none."""
     code = False
     for number, line in enumerate(text.split("\n", 60)[:60]):
         if number >= 10 and code:
-            return False
+            return ""
         if _COMMENT.match(line):
             if re.search(HEADER, line):
-                return True
+                return line.strip()
         elif line.strip():
             code = True
-    return False
+    return ""
 
 
 def patterns(found: Sequence[str], paths: Iterable[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from ..audit.alike import Index
 from ..audit.fates import Fate
 from ..audit.findings import described
 from ..audit.ledger import Entry
+from ..fork import generated
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.session import command
@@ -73,6 +74,7 @@ class Missing:
     ) -> None:
         self._sh, self._repo, self._merge = sh, fork.path, merge
         self._sides, self._outcomes, self._room, self._pages = sides, outcomes, room, pages
+        self._patched: set[tuple[Side, str]] = set()
 
     def items(self, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
         """An item for the changes of a file of which the same became, or for the same change in
@@ -104,7 +106,9 @@ class Missing:
                 known = _said_of_used(used.get(files[0][0].path, {}), files[0])
                 # What is missing from a file belongs together, such as an import and its use.
                 every = together.pop((files[0][0].side, files[0][0].path), [])
+                about = (files[0][0].side, files[0][0].path)
                 patch = self._patch(every, texts) if every else ()
+                self._patched |= {about} if patch else set()
                 yield self._item(files[0], lines, effect, known, patch)
 
     def _used(self, rows: Iterable[Sequence[Sequence[Entry]]]) -> dict[str, dict[str, list[str]]]:
@@ -209,12 +213,9 @@ class Missing:
         commands: list[str | tuple[str, str]] = []
         if path in self._outcomes.left and self._merge.request:
             commands = [*self._outcomes.words_about(self._outcomes.decisions[path].conflict)]
-        elif unused := self._unused(of_file):
-            reason += f" Nothing in the result uses {unused}: to bring it back changes nothing."
         elif fate is not Fate.DROPPED and effect is not Effect.VERSION:
-            commands = [*(patch or self._back(path, side))]
-            if not commands:
-                reason += " No patch fits: to bring it back, edit the file."
+            said, commands = self._way_back(of_file, patch)
+            reason += said
         commands.append(self._sides.diff(path, between=(names[_TREES[side]], names["result"])))
         if fate is Fate.LOST and self._merge.request:
             commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
@@ -229,6 +230,22 @@ class Missing:
             said = self._sides.origin(path, numbers)
             reason += f" {said or 'No commit of the fork wrote this: a merge brought it.'}"
         return self._eye(first, path, what, reason, [*used, *lines], by, commands, effect)
+
+    def _way_back(
+        self, of_file: Sequence[Entry], patch: Sequence[tuple[str, str]]
+    ) -> tuple[str, list[str | tuple[str, str]]]:
+        """How the changes of a file are brought back, as a sentence, and by which commands."""
+        path, side = of_file[0].path, of_file[0].side
+        if unused := self._unused(of_file):
+            return f" Nothing in the result uses {unused}: to bring it back changes nothing.", []
+        if line := generated.heading(self._outcomes.text_of(path)):
+            said = f" A tool writes this file, and says in it “{line}”: bring back what it is made"
+            return f"{said} from, and run the tool again, instead of editing the file.", []
+        if commands := [*(patch or self._back(path, side))]:
+            return "", commands
+        if (side, path) in self._patched:
+            return " The patch in this file's other row has what of this can be patched.", []
+        return " No patch fits: to bring it back, edit the file.", []
 
     def _unused(self, of_file: Sequence[Entry]) -> str:
         """The variables of style sheets that missing lines define, if that is all they do, and if
