@@ -64,7 +64,8 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
     place = f"~/litellm.{name.replace('/', '-')}"
     work = place.replace("~", "..")
     source = world.neutral(str(setup.SOURCE))
-    locked = 1 + len(documents.template("adopted/dependencies.txt").splitlines())
+    # Our line in place of uv's two, which name a command of this project.
+    locked = len(documents.template("adopted/dependencies.txt").splitlines()) - 1
     assert done.out == (
         "  carto_fork.toml                            new, 2 lines\n"
         "  .github/workflows/carto-upstream-sync.yml  not from fork.adopt\n"
@@ -122,7 +123,8 @@ def test_a_second_run_does_nothing_more(world: World) -> None:
     again = world.run(ADOPT)
     assert (again.code, again.err) == (0, "")
     assert f"{branch(first)} is published already.\n" in again.out
-    assert f"origin has {branch(first)}, whose pull" in world.run("fork.adopt").err
+    said = f"An earlier run has named one, in origin's {branch(first)}: "
+    assert said in world.run("fork.adopt").err
     assert (world.refs(world.origin), world.refs(world.fork)) == refs
 
 
