@@ -107,6 +107,19 @@ def test_a_content_conflict_has_three_stages_and_markers(repo: Repo) -> None:
     assert (found.names, found.texts) == (("f",), Texts(TEXT, OURS, THEIRS))
 
 
+def test_a_conflict_that_was_put_back_in_another_style_is_as_before(repo: Repo) -> None:
+    """zdiff3, which `setup` sets, has fewer lines in a hunk."""
+    both = TEXT.replace("line 9\n", "line nine\n")
+    ours, theirs = (both.replace("line 10\n", f"line 10 of {who}\n") for who in ("ours", "theirs"))
+    before = stop(repo, {"f": TEXT}, {"f": ours}, {"f": theirs})["f"]
+    repo.git("checkout", "--conflict=zdiff3", "--", "f")
+    assert (repo.path / "f").read_text() != before.text
+    assert read(repo)["f"] == before
+    with (repo.path / "f").open("a") as file:
+        file.write("mine\n")
+    assert read(repo)["f"].edited
+
+
 def test_a_file_added_by_both_sides_is_an_add_add_conflict(repo: Repo) -> None:
     found = stop(repo, {}, {"f": OURS}, {"f": THEIRS})["f"]
     assert (found.kind, found.base, found.deleted_by) == (Kind.ADD_ADD, None, None)

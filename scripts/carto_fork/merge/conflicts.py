@@ -103,13 +103,8 @@ def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
     every = [
         c if edited.isdisjoint((c.path, *c.invented)) else _with_edits(sh, work, c) for c in every
     ]
-    bare = [
-        c.path
-        for c in every
-        if c.edited
-        for segment in hunks.parse(c.text or "") or ()
-        if isinstance(segment, hunks.Hunk) and segment.base is None
-    ]
+    every = [_in_another_style(c) if c.edited else c for c in every]
+    bare = [c.path for c in every if c.edited and _lacks_base(c.text)]
     if not bare:
         return every
     wrote = dict(
@@ -131,6 +126,21 @@ def resolved(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
     """The conflicts that were in a work tree's index, and that somebody has resolved and staged."""
     stages = in_index(sh, work, "--resolve-undo")
     return _conflicts(sh, work, ours, theirs, stages) if stages else []
+
+
+def _lacks_base(text: str | None) -> bool:
+    """Whether a hunk does not show the common ancestor."""
+    segments = hunks.parse(text or "") or ()
+    return any(isinstance(segment, hunks.Hunk) and segment.base is None for segment in segments)
+
+
+def _in_another_style(conflict: Conflict) -> Conflict:
+    """A conflict as the merge wrote it, if its file has that in another style: `git checkout -m`
+    follows git's setting, such as zdiff3."""
+    wanted, found = map(_choices, (conflict.merged, conflict.text))
+    if not wanted or wanted != found or _lacks_base(conflict.merged) or _lacks_base(conflict.text):
+        return conflict
+    return replace(conflict, text=conflict.merged, edited=False, now="", merged=None)
 
 
 def _beside(conflict: Conflict, wrote: str | None) -> Conflict:
