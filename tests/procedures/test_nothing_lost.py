@@ -185,6 +185,14 @@ def test_what_a_check_made_before_it_was_killed_stops_nothing(world: World) -> N
     assert "half-built" in noted.read_text()
 
 
+def test_a_program_that_is_not_installed_is_no_matter_of_the_merge(world: World) -> None:
+    text = 'extends = "carto-litellm"\n[commands]\ninstall = ["no-such-tool --all"]\n'
+    push_as_colleague(world, {"carto_fork.toml": text})
+    done = world.run(UPGRADE)
+    assert "Next: install `no-such-tool` here, if that is what is missing, then run" in done.err
+    assert (done.code, "It saw none of these variables" in done.err) == (4, False)
+
+
 SECRETS = [
     *("GH_TOKEN", "GITHUB_PAT", "OPENAI_API_KEY", "PGPASSWORD", "NPM_AUTH", "SSH_AUTH_SOCK"),
     *("npm_config__auth", "GIT_CONFIG_VALUE_0", "GITHUB_OUTPUT", "GITHUB_ENV"),

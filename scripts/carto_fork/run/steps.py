@@ -228,6 +228,9 @@ _FAILED = "failed.log"
 
 _HIDDEN = "It saw none of these variables; `environment` in `[commands]` names what it may see"
 
+_NOT_FOUND = 127
+"""The exit code of a shell that does not find a program."""
+
 _NAMED = 4
 """Variables that a message names; the log has them all."""
 
@@ -410,12 +413,16 @@ class Runner:
                 with self.console.timed():
                     answer = self.sh.run(words, within=plan.work, live=log, without=hidden)
                 if not answer.ok:
+                    missing = answer.code == _NOT_FOUND
+                    hidden = [] if missing else hidden
                     more = f"\n{_HIDDEN}: {listed(hidden, _NAMED)}." if hidden else ""
                     log[-1].write(f"{_HIDDEN}: {', '.join(hidden)}.\n" if hidden else "")
+                    then = f"install `{words[0]}` here, if that is what is missing, then run the "
+                    then += "same command again; what to run is in `[commands]` of the policy."
                     raise CheckFailed(
                         f"`{line}` {answer.ending} on the merged tree (log: {log_path}).{more}",
                         untouched=_untouched(step, plan),
-                        then=_sentence(step.stuck, plan),
+                        then=then if missing else _sentence(step.stuck, plan),
                     )
 
     @contextmanager

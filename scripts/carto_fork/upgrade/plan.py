@@ -529,7 +529,6 @@ def _of_branch(
             stop = replace(options, direct=False, push=False)
             take = f"finish the merge: {stop.typed()}"
         raise Refused(problem, then=f"{take}; then run the same command again.")
-    notes.append(
-        f"{production} has new commits since {sync} was started; the pull request shows both."
-    )
+    both = "; the pull request shows both" * bool(github.slug_of(fork.policy.remotes.origin.url))
+    notes.append(f"{production} has new commits since {sync} was started{both}.")
     return notes

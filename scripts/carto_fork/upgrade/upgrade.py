@@ -441,7 +441,10 @@ def _say_end(
         else:
             console.say(f"Have it reviewed. On your host, {never} Or from here:")
             asked = replace(options, direct=True).words()
-            console.next(command("upgrade-carto", tag=result["tag"], **asked))
+            # What production has since has to be taken in first.
+            has = git.is_ancestor(s.sh, fork.path, fork.production_commit, result["head"])
+            line = command("upgrade-carto", tag=result["tag"], **asked)
+            console.next(line if has else command("next"))
 
 
 def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str) -> None:
