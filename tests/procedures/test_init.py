@@ -43,6 +43,12 @@ def written(world: World) -> policy.Policy:
 # --- Guesses -------------------------------------------------------------------------------------
 
 
+def test_a_path_relative_to_this_clone_is_written_for_any_clone(panel: World) -> None:
+    panel.git("remote set-url upstream ../upstream.git")
+    assert panel.run("fork.init --yes --name Acme").code == 0
+    assert written(panel).remotes.upstream.url == str(panel.upstream.resolve())
+
+
 def test_the_policy_of_a_node_project_is_guessed(panel: World) -> None:
     before = panel.everything()
     done = panel.run("fork.init --yes --name Acme")
@@ -440,7 +446,7 @@ def test_a_fork_without_releases_refuses_to_make_one(panel: World) -> None:
     path = panel.fork / "carto_fork.toml"
     path.write_text(path.read_text().partition("[releases]")[0])
     done = panel.run("release")
-    assert done.code == 1 and "add `[releases]` to carto_fork.toml" in done.err
+    assert done.code == 1 and "add `[releases]` with a `tag`" in done.err
     assert panel.run("status").code == 0
 
 

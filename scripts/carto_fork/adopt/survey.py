@@ -162,6 +162,8 @@ class _Survey:
             )
         head = re.search(r"^ref: refs/heads/(\S+)\tHEAD$", answer.out, re.MULTILINE)
         lines = [line for line in answer.out.splitlines() if not line.startswith("ref: ")]
+        if github.is_local(url) and "://" not in url:  # others have their clones elsewhere
+            url = str((self._path / url).resolve())
         return _Remote(name, url, head[1] if head else "", git.parsed_refs("\n".join(lines)))
 
     def all(self) -> Iterator[Guess]:

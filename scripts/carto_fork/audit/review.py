@@ -533,7 +533,7 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         # Brackets only if there is nothing else.
         for line in ([line for line in lines if substantive(line)] or lines)[:most_lines]:
             shown = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
-            console.row("             ", shown, "dim")
+            console.row("             ", shown.expandtabs(4), "dim")
             traced |= line.startswith("~")
         for commit in list(dict.fromkeys(c for entry in of_file for c in entry.commits))[:2]:
             console.say(f"{commit.name[:10]} {commit.subject}", head="           by ")

@@ -310,7 +310,7 @@ def _show_dossier(console: Console, decision: Decision, dossier: Dossier, whole:
             said = f"{commit.name[:10]} {commit.date} {commit.subject}"
             console.say(said, "dim", head=f"    {side:<10}")
         for line in changes[:_MOST_LINES]:
-            console.row("              ", line)
+            console.row("              ", line.expandtabs(4))
         if len(changes) > _MOST_LINES:
             more = counted(len(changes) - _MOST_LINES, "more line")
             console.row(f"              and {more}: ", whole)

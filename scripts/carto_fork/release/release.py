@@ -83,7 +83,8 @@ def rules(fork: Fork) -> Releases:
     if fork.policy.releases is None:
         raise Refused(
             "the policy does not define names for the fork's releases.",
-            then="add `[releases]` to carto_fork.toml on the production branch (`fork.config`).",
+            then="add `[releases]` with a `tag`, such as 'acme-v{upstream}-{version}', to "
+            "carto_fork.toml on the production branch.",
         )
     return fork.policy.releases
 
