@@ -651,6 +651,8 @@ def test_what_a_merge_uses_and_no_longer_imports_is_named(world: World) -> None:
 def test_drop_on_another_branch_needs_the_tag(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     prepared.git("switch --quiet --create mended", repo=prepared.work(TAG))
+    advised = prepared.run(f"verify --repo {WORK} --tag {TAG}").err
+    assert f"`invoke verify --repo {WORK} --tag {TAG} --drop PATH --reason WHY`" in advised
     drop = f"verify --repo {WORK} --drop {ROUTER} --reason why"
     what = f"~/litellm.upstream-sync-{TAG} is not on a sync branch."
     then = "name the work tree of the upgrade with --repo, or the release with --tag."

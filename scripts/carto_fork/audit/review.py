@@ -91,7 +91,9 @@ def verify_merge(
             s.console.say(f"{release.name} is in {has_it}: checking that.")
             verify_merge(s, "", revs, landed, page)
             return
-        drop = s.command("verify", drop="PATH", reason="WHY")
+        # The name of a sync branch says which release it is about.
+        about = {} if fork.policy.branches.tag_of(branch) else {"tag": release.name}
+        drop = s.command("verify", **about, drop="PATH", reason="WHY")
         fix = _on_its_branch(s, fork, checked, release.name) or ways_out(fork, checked, work, drop)
         name, what = release.name, f"the merge of {release.name}"
     try:
