@@ -121,7 +121,7 @@ def is_headed(text: str) -> bool:
 
 
 def heading(text: str) -> str:
-    """That comment; "" if there is none."""
+    """That comment; "" without one."""
     code = False
     for number, line in enumerate(text.split("\n", 60)[:60]):
         if number >= 10 and code:
