@@ -350,6 +350,57 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     assert unused in eyes and "+$size-of-it" not in eyes and "+lost_one = 2" in eyes
 
 
+def test_what_later_commits_settled_is_not_to_be_done_again(world: World) -> None:
+    lines = [f"value_{n} = make_value({n})\n" for n in range(12)]
+    names = ("again.py", "gone.py", "other.py", "same.py")
+    base_ = "".join(lines)
+    mine: dict[str, str | None] = {
+        name: "".join([*lines[:6], f"own_of_{name[:4]} = make_it(1)\n", *lines[6:]])
+        for name in names
+    }
+    now = "".join([*lines[:2], "first_of_it = 2\n", *lines[3:]])
+    world.git("fetch --quiet --no-tags upstream")
+    base = commit_in(
+        world, world.fork, "refs/heads/b", dict.fromkeys(names, base_), "upstream/main"
+    )
+    ours = commit_in(world, world.fork, "refs/heads/o", mine, base)
+    upstreams = dict.fromkeys(names, now)
+    theirs = commit_in(world, world.fork, "refs/heads/t", upstreams, base)
+    result = commit_in(world, world.fork, "refs/heads/r", upstreams, ours, theirs)
+    branch = "refs/remotes/origin/carto/main"
+    more = {"other.py": now.replace(lines[9], ""), "again.py": now.replace(lines[9], "")}
+    one = commit_in(world, world.fork, branch, more, result, message="fix: less")
+    two = commit_in(
+        world, world.fork, branch, {"again.py": mine["again.py"]}, one, message="fix: again"
+    )
+    after: dict[str, str | None] = {
+        "gone.py": None,
+        "again.py": f"{mine['again.py']}end_of_it = 1\n",
+    }
+    three = commit_in(world, world.fork, branch, after, two, message="refactor: less")
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    page = html.unescape((world.fork / "it.html").read_text())
+    eyes = section(page, "eyes")
+    rows = {
+        name: row for name, row in re.findall(r"<code>(\w+\.py)</code>(.*?)</template>", eyes, re.S)
+    }
+    assert f"Done since in {two[:10]} (2025-09-30 fix: again)." in rows["again.py"]
+    deleted = f"Deleted since in {three[:10]} (2025-09-30 refactor: less): nothing of this is left"
+    assert deleted in rows["gone.py"]
+    assert (
+        f"Changed since in {one[:10]} (2025-09-30 fix: less); this is still so." in rows["other.py"]
+    )
+    assert "since in" not in rows["same.py"]
+    # What is settled is not counted, and no command undoes it; a patch is for the file as it is.
+    assert "Something is wrong: 2 changes lost. Later commits settled 2 rows below." in page
+    assert "git apply" not in rows["again.py"] + rows["gone.py"]
+    [back] = re.findall(r'data-copy="(git apply <<.*?EOF)"', rows["other.py"], re.S)
+    world.git(f"checkout --quiet --detach {three}")
+    assert world.call(["bash", "-c", html.unescape(back)]).code == 0
+    assert "own_of_othe = make_it(1)\n" in (world.fork / "other.py").read_text()
+
+
 def test_of_several_commits_with_the_same_line_the_one_whose_line_is_gone_is_named(
     world: World,
 ) -> None:

@@ -79,6 +79,7 @@ class Judged:
                 more=len(by) - MOST_COMMITS,
                 page=self._page,
                 commands=[*self._rebuilt(one), *diff],
+                about=one,
             )
 
     def _changes(self, one: Finding, paths: Sequence[str]) -> tuple[list[Commit], list[str]]:

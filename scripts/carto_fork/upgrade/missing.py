@@ -27,6 +27,7 @@ from . import effects, lacks, marked
 from .effects import Effect
 from .outcomes import MOST_COMMITS, Merge, Outcomes
 from .sides import MADE, SAID, TONES, WHOSE, WORST, Sides
+from .since import Since
 
 _TREES = {Side.FORK: "ours", Side.UPSTREAM: "theirs"}
 _MARKS = {
@@ -60,6 +61,7 @@ class Missing:
     """Changes that are lost, replaced or dropped.
 
     room: how much code the page may still show. pages: each side's repository on GitHub, or "".
+    since: what later commits made of them.
     """
 
     def __init__(
@@ -71,7 +73,9 @@ class Missing:
         outcomes: Outcomes,
         room: marked.Room,
         pages: Mapping[Side, str],
+        since: Since,
     ) -> None:
+        self._since = since
         self._sh, self._repo, self._merge = sh, fork.path, merge
         self._sides, self._outcomes, self._room, self._pages = sides, outcomes, room, pages
         self._patched: set[tuple[Side, str]] = set()
@@ -85,7 +89,9 @@ class Missing:
             of_files[fate, upstreams, entry.reason, entry.path].append(entry)
         alike: dict[object, list[list[Entry]]] = defaultdict(list)
         for key, of_file in of_files.items():
-            alike[key[:3], _lines(of_file)].append(of_file)
+            # What is settled says by which commit, each for itself.
+            by_itself = of_file[0].path * self._since.of_change(of_file).is_settled
+            alike[key[:3], _lines(of_file), by_itself].append(of_file)
         rows = [
             row
             for files in alike.values()
@@ -94,7 +100,8 @@ class Missing:
         texts, used = self._texts(entries), self._used(rows)
         together: dict[tuple[Side, str], list[Entry]] = defaultdict(list)
         for entry in entries:
-            if entry.account.fate is not Fate.DROPPED:
+            is_done = self._since.of_change([entry]).is_settled
+            if entry.account.fate is not Fate.DROPPED and not is_done:
                 together[entry.side, entry.path].append(entry)
         self._sides.expect_undone((entry.path, entry.side) for entry in entries)
         ranked = [(self._effect(files, used), files) for files in rows]
@@ -229,19 +236,22 @@ class Missing:
             numbers = [n for entry in of_file for n in entry.account.missing_at]
             said = self._sides.origin(path, numbers)
             reason += f" {said or 'No commit of the fork wrote this: a merge brought it.'}"
-        return self._eye(first, path, what, reason, [*used, *lines], by, commands, effect)
+        return self._eye(first, path, what, reason, [*used, *lines], by, commands, effect, of_file)
 
     def _way_back(
         self, of_file: Sequence[Entry], patch: Sequence[tuple[str, str]]
     ) -> tuple[str, list[str | tuple[str, str]]]:
         """How the changes of a file are brought back, as a sentence, and by which commands."""
         path, side = of_file[0].path, of_file[0].side
+        if self._since.of_change(of_file).is_settled:
+            return "", []
         if unused := self._unused(of_file):
             return f" Nothing in the result uses {unused}: to bring it back changes nothing.", []
         if line := generated.heading(self._outcomes.text_of(path)):
             said = f" A tool writes this file, and says in it “{line}”: bring back what it is made"
             return f"{said} from, and run the tool again, instead of editing the file.", []
-        if commands := [*(patch or self._back(path, side))]:
+        whole = [] if self._since.differs(path) else self._back(path, side)
+        if commands := [*(patch or whole)]:
             return "", commands
         if (side, path) in self._patched:
             return " The patch in this file's other row has what of this can be patched.", []
@@ -317,6 +327,7 @@ class Missing:
         by: Sequence[Commit],
         commands: Sequence[str | tuple[str, str]],
         effect: Effect,
+        of_file: Sequence[Entry] = (),
     ) -> dict[str, Any]:
         label = MADE if first.files else SAID[first.account.fate]
         label = _OWN if older.is_upstreams(first) else label
@@ -333,6 +344,7 @@ class Missing:
             page=self._pages[first.side],
             commands=commands,
             effect=effect,
+            about=of_file,
         )
 
     def _patch(
@@ -343,6 +355,7 @@ class Missing:
         first, trees = of_file[0], self._sides.trees
         path, side = first.path, _TREES[first.side]
         now, was = (texts.get(trees[x].get(path, ("", ""))[1], "") for x in ("result", side))
+        now = self._since.text(path) if self._since.differs(path) else now
         if not (_PLAIN.fullmatch(path) and now.endswith("\n")):
             return ()
         sides = (was.split("\n")[:-1], now.split("\n")[:-1])
@@ -446,5 +459,5 @@ def order(
 def eye(path: str, what: str, label: str, kind: str, **more: Any) -> dict[str, Any]:
     """An item of what needs eyes. kind: its tone."""
     one: dict[str, Any] = {"reason": "", "lines": (), "commits": (), "page": "", "commands": ()}
-    one |= {"more": 0, "effect": None}
+    one |= {"more": 0, "effect": None, "about": (), "settled": False}
     return one | {"path": path, "what": what, "label": label, "kind": kind, "fate": label} | more

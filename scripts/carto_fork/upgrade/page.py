@@ -10,6 +10,7 @@ from typing import Any
 from urllib import parse
 
 from ..audit.fates import Fate
+from ..audit.findings import Finding
 from ..audit.ledger import Entry
 from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Remote, Side
@@ -82,7 +83,7 @@ class Page:
         self._since = Since(sh, fork, merge)
         self._pages = {Side.FORK: self._hub(origin), Side.UPSTREAM: self._hub(upstream)}
         self._missing = Missing(
-            sh, fork, merge, self._sides, self._outcomes, self._room, self._pages
+            sh, fork, merge, self._sides, self._outcomes, self._room, self._pages, self._since
         )
 
     def _hub(self, remote: Remote) -> str:
@@ -94,9 +95,7 @@ class Page:
     def data(self) -> dict[str, Any]:
         """What the template fills in; what matters most comes first, as long as there is room."""
         eyes = [*self._eyes()]
-        for one in (x for x in eyes if x["path"] and x["kind"] in ("wrong", "open")):
-            if one["label"] not in risks.KINDS and (later := self._since.said(one["path"])):
-                one["reason"] = f"{one['reason']} {later}".strip()
+        self._say_since(eyes)
         conflicts_ = [*self._outcomes.items(self._room)]
         mine = [entry for entry in self._entries(*Fate) if entry.side is Side.FORK]
         left = self._outcomes.left
@@ -134,6 +133,31 @@ class Page:
             "fork_page": self._pages[Side.FORK],
             "upstream_page": self._pages[Side.UPSTREAM],
         }
+
+    def _say_since(self, eyes: Sequence[dict[str, Any]]) -> None:
+        """Let rows say what later commits made of what they are about."""
+        rows = [one for one in eyes if one["path"] and one["kind"] in ("wrong", "open")]
+        rows = [one for one in rows if one["label"] not in risks.KINDS]
+        self._since.read(one["path"] for one in rows)
+        for one in rows:
+            missing, back = list[str](), list[str]()
+            if isinstance(one["about"], Finding):
+                state = self._since.of_finding(one["about"])
+            elif one["about"]:
+                state = self._since.of_change(one["about"])
+                missing = [line for entry in one["about"] for line in entry.account.missing]
+                back = [line for entry in one["about"] for line in entry.account.back]
+            else:
+                state = self._since.of_file(one["path"])
+            said = self._since.said(one["path"], state, missing, back)
+            one["reason"] = f"{one['reason']} {said}".strip()
+            if state.is_settled:
+                one |= {
+                    "kind": "passed",
+                    "settled": True,
+                    "reason": f"{said} {one['reason'][: -len(said)]}".strip(),
+                }
+                one["effect"] = None if one["effect"] is Effect.BREAKS else one["effect"]
 
     @staticmethod
     def _link(eyes: Sequence[dict[str, Any]], conflicts_: Sequence[dict[str, Any]]) -> None:
@@ -279,7 +303,11 @@ class Page:
             if self._outcomes.named(row) in self._judge.trees(self._todo.judged):
                 reason += " The finding about this directory says what to do."
             paths = [decision.conflict.path for decision in row]
-            path, more = self._outcomes.named(row), [self._sides.diff(*paths)]
+            trees = self._sides.trees
+            same = all(trees["result"].get(p) == trees["ours"].get(p) for p in paths)
+            names = self._sides.commits
+            ends = (names["theirs"], names["result"]) if same else ("", "")
+            path, more = self._outcomes.named(row), [self._sides.diff(*paths, between=ends)]
             yield eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
 
     def _findings(self, *, certain: bool) -> Iterator[dict[str, Any]]:

@@ -1,48 +1,204 @@
-"""What became of a merge since: who has it, and which later commits changed the same files."""
+"""What became of a merge since: who has it, and what later commits made of the same files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from functools import cached_property
 
-from ..audit.findings import described
-from ..fork import releases
+from ..audit import verify
+from ..audit.findings import REMOVED, Finding, described
+from ..audit.ledger import Entry
 from ..fork.fork import Fork
-from ..merge import commits
+from ..merge.hunks import Commit
 from ..run import git
 from ..run.shell import Shell
-from ..run.text import listed
+from ..run.text import counted, listed, substantive
 from .outcomes import Merge
+
+_MARKERS = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
+_MOST_READ = 20
+"""So many versions of a file are read to find the first that has something."""
+
+
+class State(Enum):
+    """What later commits made of something that is to be done."""
+
+    SAME = "same"
+    OPEN = "open"
+    DELETED = "deleted"
+    DONE = "done"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to do."""
+        return self in (State.DELETED, State.DONE)
 
 
 class Since:
-    """The fork's commits after a merge."""
+    """The commits of the production branch after a merge.
+
+    tip: that branch's newest commit; "" if the merge has not landed there.
+    """
 
     def __init__(self, sh: Shell, fork: Fork, merge: Merge) -> None:
         self._sh, self._fork, self._merge = sh, fork, merge
-        self._log = self._read() if merge.landed else ()
-
-    def _read(self) -> Sequence[commits.Entry]:
-        """The commits that the production branch has since, without those of upstream."""
-        sh, fork, merge = self._sh, self._fork, self._merge
         tip = fork.production_commit
-        if not (tip and git.is_ancestor(sh, fork.path, merge.result, tip)):
-            return ()
-        known = releases.not_to_keep(sh, fork, tip, (merge.theirs,))
-        return commits.log_of(sh, fork.path, tip, [merge.result, *known])
+        is_there = merge.landed and tip and git.is_ancestor(sh, fork.path, merge.result, tip)
+        self.tip = tip if is_there and tip != merge.result else ""
+        self._states: dict[tuple[object, ...], State] = {}
 
-    def said(self, path: str) -> str:
-        """Which of them changed a file, or one in a directory, as a sentence; "" if none did."""
-        found = [
-            described(entry.commit)
-            for entry in self._log
-            if path in entry.changed
-            or (path.endswith("/") and any(name.startswith(path) for name in entry.changed))
+    @cached_property
+    def _trees(self) -> tuple[git.Tree, git.Tree]:
+        result = self._merge.result
+        then, now = (git.tree(self._sh, self._fork.path, x) for x in (result, self.tip or result))
+        return then, now
+
+    def differs(self, path: str) -> bool:
+        """Whether a file is another one now, or a directory has other files."""
+        if not self.tip:
+            return False
+        then, now = self._trees
+        return path in self._below if path.endswith("/") else then.get(path) != now.get(path)
+
+    @cached_property
+    def _below(self) -> set[str]:
+        """The directories in which something is otherwise."""
+        then, now = self._trees
+        changed = [x for x in then.keys() | now.keys() if then.get(x) != now.get(x)]
+        return {f"{x[:n]}/" for x in changed for n, letter in enumerate(x) if letter == "/"}
+
+    def text(self, path: str) -> str:
+        """A file as it is now; "" if it is gone."""
+        name = self._trees[1].get(path, ("", ""))[1]
+        return git.blobs(self._sh, self._fork.path, [name]).get(name, "") if name else ""
+
+    def _then(self, path: str) -> str:
+        """A file of the merge's result."""
+        name = self._trees[0].get(path, ("", ""))[1]
+        return git.blobs(self._sh, self._fork.path, [name]).get(name, "") if name else ""
+
+    # --- What is still to be done
+
+    def of_change(self, entries: Iterable[Entry]) -> State:
+        """The state of some changes of a file."""
+        found = [*entries]
+        missing = [line for entry in found for line in entry.account.missing]
+        back = [line for entry in found for line in entry.account.back]
+        return self.of_lines(found[0].path, missing, back)
+
+    def of_lines(self, path: str, missing: Sequence[str], back: Sequence[str] = ()) -> State:
+        """The state of lines that are missing from a file, or back in it."""
+        key = (path, *missing, None, *back)
+        if key not in self._states:
+            self._states[key] = self._of_lines(path, missing, back)
+        return self._states[key]
+
+    def _of_lines(self, path: str, missing: Sequence[str], back: Sequence[str]) -> State:
+        if not self.differs(path):
+            return State.SAME
+        if self._is_gone(path):
+            return State.DELETED
+        done = _is_done(self._then(path), self.text(path), missing, back)
+        return State.DONE if done else State.OPEN
+
+    def _is_gone(self, path: str) -> bool:
+        then, now = self._trees
+        if path.endswith("/"):
+            return not any(name.startswith(path) for name in now)
+        return path in then and path not in now
+
+    def of_finding(self, one: Finding) -> State:
+        """The state of what a check found."""
+        if one.check == verify.MARKERS and self.differs(one.path):
+            is_there = _MARKERS.search(self.text(one.path))
+            return State.OPEN if is_there else State.DONE
+        lines = [line[2:] for line in one.lines if line.startswith("- ")]
+        if one.check == REMOVED and len(one.paths) == 1 and lines:
+            return self.of_lines(one.path, lines)
+        return self.of_file(one.path) if len(one.paths) < 2 and one.path else State.SAME
+
+    def of_file(self, path: str) -> State:
+        """The state of a file, or of a directory, as a whole."""
+        if not self.differs(path):
+            return State.SAME
+        return State.DELETED if self._is_gone(path) else State.OPEN
+
+    # --- In words
+
+    def read(self, paths: Iterable[str]) -> None:
+        """Ask git once which commits changed some files."""
+        self._asked = [path for path in dict.fromkeys(paths) if path and self.differs(path)]
+
+    _asked: Sequence[str] = ()
+
+    @cached_property
+    def _log(self) -> Mapping[str, Sequence[Commit]]:
+        """By path, the commits that changed it, oldest first."""
+        if not self._asked:
+            return {}
+        words = ["git", "-C", str(self._fork.path), "-c", "core.quotePath=false", "log"]
+        words += [
+            "--no-show-signature",
+            "--no-color",
+            "--no-renames",
+            "-c",
+            "--reverse",
+            "--date=short",
         ]
-        return f"Changed since in {listed(found[::-1], 2)}." if found else ""
+        words += [
+            "--name-only",
+            "--format=%x01%H%x02%ad%x02%s",
+            f"{self._merge.result}..{self.tip}",
+        ]
+        words += ["--", *(f":(top,literal){path}" for path in self._asked)]
+        found: dict[str, list[Commit]] = defaultdict(list)
+        for part in git.checked(self._sh.read(words), "commits").out.split("\x01")[1:]:
+            first, *paths = part.split("\n")
+            commit = Commit(*first.split("\x02", 2))
+            for path in filter(None, paths):
+                above = [f"{path[:n]}/" for n, letter in enumerate(path) if letter == "/"]
+                for place in (path, *above):
+                    found[place].append(commit)
+        return {path: [*dict.fromkeys(its)] for path, its in found.items()}
+
+    def said(
+        self, path: str, state: State, missing: Sequence[str] = (), back: Sequence[str] = ()
+    ) -> str:
+        """The state of something about a file, as a sentence; "" if it is as it was."""
+        known = self._log.get(path, ())
+        newest = f" in {listed([*map(described, known[::-1])], 2)}" * bool(known)
+        if state is State.DELETED:
+            last = f" in {described(known[-1])}" if known else ""
+            return f"Deleted since{last}: nothing of this is left to do."
+        if state is State.DONE:
+            first = self._first(path, known, missing, back)
+            return f"Done since in {described(first)}." if first else f"Done since{newest}."
+        if state is not State.OPEN or not newest:
+            return ""
+        if not (missing or back):
+            return f"Changed since{newest}."
+        telling = [line for line in missing if substantive(line)]
+        then, now = map(_counted, (self._then(path), self.text(path)))
+        there = sum(now[line.strip()] > then[line.strip()] for line in telling)
+        again = f"{there} of {counted(len(telling), 'line')} are there again"
+        return f"Changed since{newest}; {again if there else 'this is still so'}."
+
+    def _first(
+        self, path: str, known: Sequence[Commit], missing: Sequence[str], back: Sequence[str]
+    ) -> Commit | None:
+        """The first commit whose version of a file has what was missing."""
+        for commit in known[:_MOST_READ] if missing or back else ():
+            text = git.show(self._sh, self._fork.path, commit.name, path) or ""
+            if _is_done(self._then(path), text, missing, back):
+                return commit
+        return None
 
     @property
     def number(self) -> int:
-        """How many they are."""
+        """How many of the files that were asked about they changed."""
         return len(self._log)
 
     def to_merge(self, how: str) -> str:
@@ -58,3 +214,16 @@ class Since:
         tag = git.ask(self._sh, fork.path, question, "tags", **names).line
         but = f", but the tag {tag} has it" * bool(tag)
         return f"{fork.policy.branches.production} does not have it{but}: merge it {how}"
+
+
+def _counted(text: str) -> Counter[str]:
+    return Counter(map(str.strip, text.split("\n")))
+
+
+def _is_done(before: str, after: str, missing: Sequence[str], back: Sequence[str]) -> bool:
+    """Whether a text has the lines that an older one lacked, and not those that were back in it."""
+    then, now = _counted(before), _counted(after)
+    asked = Counter(line.strip() for line in missing if substantive(line) or len(missing) < 2)
+    gone = {line.strip() for line in back if substantive(line)}
+    is_there = all(now[line] >= then[line] + number for line, number in asked.items())
+    return is_there and bool(asked or gone) and all(now[line] < then[line] for line in gone)

@@ -41,7 +41,9 @@ class Todo:
         self._judge, self._since, self._entries_ = judge, since, entries
 
     def _entries(self, fate: Fate) -> list[Entry]:
-        return [entry for entry in self._entries_ if entry.account.fate is fate]
+        """The changes of a fate that later commits have not settled."""
+        found = (entry for entry in self._entries_ if entry.account.fate is fate)
+        return [entry for entry in found if not self._since.of_change([entry]).is_settled]
 
     @cached_property
     def judged(self) -> list[Finding]:
@@ -55,7 +57,11 @@ class Todo:
         """What is not settled: whether it must not land so, what it is, and what to do about it,
         with the command, if there is one."""
         merge, outcomes = self._merge, Counter(self._outcomes.of.values())
-        trees = {x: "" if x.certain else self._judge.todo(x) for x in self.judged}
+        since, of = self._since, self._outcomes.of
+        done = [p for p in of if of[p] == OTHERWISE and since.of_file(p).is_settled]
+        outcomes[OTHERWISE] -= len(done)
+        judged = [x for x in self.judged if not since.of_finding(x).is_settled]
+        trees = {x: "" if x.certain else self._judge.todo(x) for x in judged}
         findings = Counter(finding.certain for finding, todo in trees.items() if not todo)
         lost, looks = len(self._entries(Fate.LOST)), len(self._entries(Fate.SUPERSEDED))
         settled = {e.path: self._outcomes.settled_by(e.path) for e in self._entries(Fate.LOST)}
@@ -63,10 +69,10 @@ class Todo:
         who = listed([*dict.fromkeys(filter(None, settled.values()))], 2)
         mixed = [*dict.fromkeys(filter(None, trees.values()))]
         make = "; ".join(mixed)
-        unfilled = [*self._sides.unfilled()]
+        unfilled = [x for x in self._sides.unfilled() if not since.of_file(f"{x[0]}/").is_settled]
         not_run = [name for name, ok, _ in merge.checks if ok is None and not merge.landed]
         failed = [name for name, passed, _ in merge.checks if passed is False and name != "verify"]
-        built = self._sides.stale
+        built = [x for x in self._sides.stale if not since.of_file(x.place).is_settled]
         drop = ", or drop it with a reason" * bool(merge.request)
         again = "; ".join(dict.fromkeys(how for _, _, how, _ in unfilled))
         rows = (
@@ -128,15 +134,18 @@ class Todo:
         wrong = [what for certain, what, *_ in self.open if certain]
         open_ = [what for certain, what, *_ in self.open if not certain]
         more = f"{used} Also open: {', '.join(open_)}." if open_ else used
+        number = sum(one["settled"] for one in eyes)
+        since = f" Later commits settled {counted(number, 'row')} below." * bool(number)
         if wrong:
             text = "Something is wrong" if self._merge.landed else "It must not land yet"
-            return {"kind": "wrong", "text": f"{text}: {', '.join(wrong)}.{more}"}
+            return {"kind": "wrong", "text": f"{text}: {', '.join(wrong)}.{more}{since}"}
+        kept = "Nothing is lost by now" if since else "Nothing is lost"
         number = len(self._outcomes.not_upstreams)
         but = f" but upstream's version of {counted(number, 'generated file')}" * bool(number)
         if open_ or but:
             still = f" Still open: {', '.join(open_)}." * bool(open_)
-            return {"kind": "open", "text": f"Nothing is lost{but}.{still}"}
-        return {"kind": "passed", "text": "Nothing is lost, and no conflict is left."}
+            return {"kind": "open", "text": f"{kept}{but}.{still}{since}"}
+        return {"kind": "passed", "text": f"{kept}, and no conflict is left.{since}"}
 
     def steps(self) -> Iterator[tuple[str, str]]:
         """What has to be done before it lands, and then; with the command, if it is one."""
