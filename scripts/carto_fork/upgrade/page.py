@@ -19,6 +19,7 @@ from ..run import files, git, github
 from ..run.shell import Shell
 from ..run.text import counted, listed
 from . import charts, effects, lacks, marked, risks, todo
+from .built import Stale
 from .carried import Carried
 from .effects import Effect
 from .judged import Judged
@@ -143,6 +144,8 @@ class Page:
             missing, back = list[str](), list[str]()
             if isinstance(one["about"], Finding):
                 state = self._since.of_finding(one["about"])
+            elif isinstance(one["about"], Stale):
+                state = self._since.of_files(one["about"].files)
             elif one["about"]:
                 state = self._since.of_change(one["about"])
                 missing = [line for entry in one["about"] for line in entry.account.missing]
@@ -157,6 +160,7 @@ class Page:
                     "settled": True,
                     "reason": f"{said} {one['reason'][: -len(said)]}".strip(),
                 }
+                one["commands"] = [x for x in one["commands"] if str(x).startswith("git diff")]
                 one["effect"] = None if one["effect"] is Effect.BREAKS else one["effect"]
 
     @staticmethod
@@ -334,6 +338,7 @@ class Page:
                 more=len(by) - MOST_COMMITS,
                 page=self._pages[Side.FORK],
                 commands=more,
+                about=one,
             )
 
     def _doubled(self) -> Iterator[dict[str, Any]]:

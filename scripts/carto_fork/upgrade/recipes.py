@@ -71,7 +71,8 @@ def of(
         found = [*_naming(sh, repo, commit, tree, "/".join(place.strip("/").split("/")[-2:]))]
     if not found and 0 < len(sources) <= _MOST:
         for source in sources:
-            found += _naming(sh, repo, commit, tree, source.rpartition("/")[2])
+            reading = _naming(sh, repo, commit, tree, source.rpartition("/")[2])
+            found += [x for x in reading if _names(_run(sh, repo, tree, x), name)]
     unique = {recipe.command: recipe for recipe in found}.values()
     return sorted(unique, key=lambda x: not _BUILDS.search(x.command.rpartition("/")[2]))[:_MOST]
 

@@ -11,7 +11,9 @@ from functools import cached_property
 from ..audit import verify
 from ..audit.findings import REMOVED, Finding, described
 from ..audit.ledger import Entry
+from ..fork import releases
 from ..fork.fork import Fork
+from ..merge import commits
 from ..merge.hunks import Commit
 from ..run import git
 from ..run.shell import Shell
@@ -126,6 +128,15 @@ class Since:
             return State.SAME
         return State.DELETED if self._is_gone(path) else State.OPEN
 
+    def of_files(self, paths: Sequence[str]) -> State:
+        """The state of files that a tool wrote together: done if most of them are others now."""
+        changed = [path for path in paths if self.differs(path)]
+        if not changed:
+            return State.SAME
+        if all(map(self._is_gone, paths)):
+            return State.DELETED
+        return State.DONE if 2 * len(changed) > len(paths) else State.OPEN
+
     # --- In words
 
     def read(self, paths: Iterable[str]) -> None:
@@ -164,17 +175,30 @@ class Since:
                     found[place].append(commit)
         return {path: [*dict.fromkeys(its)] for path, its in found.items()}
 
+    @cached_property
+    def _own(self) -> set[str]:
+        """The names of the commits that the production branch has since, without upstream's."""
+        sh, fork, merge = self._sh, self._fork, self._merge
+        known = releases.not_to_keep(sh, fork, self.tip, (merge.theirs,))
+        log = commits.log_of(sh, fork.path, self.tip, [merge.result, *known])
+        return {entry.commit.name for entry in log}
+
     def said(
         self, path: str, state: State, missing: Sequence[str] = (), back: Sequence[str] = ()
     ) -> str:
         """The state of something about a file, as a sentence; "" if it is as it was."""
         known = self._log.get(path, ())
-        newest = f" in {listed([*map(described, known[::-1])], 2)}" * bool(known)
+        # The fork's own commits first: those of upstream that came later are many.
+        own = [commit for commit in known if commit.name in self._own]
+        others = [commit for commit in known[::-1] if commit.name not in self._own]
+        newest = f" in {listed([*map(described, (*own, *others))], 2)}" * bool(known)
         if state is State.DELETED:
             last = f" in {described(known[-1])}" if known else ""
             return f"Deleted since{last}: nothing of this is left to do."
         if state is State.DONE:
             first = self._first(path, known, missing, back)
+            if not (missing or back):
+                return f"Changed since{newest}: most of these files are others now."
             return f"Done since in {described(first)}." if first else f"Done since{newest}."
         if state is not State.OPEN or not newest:
             return ""
@@ -183,7 +207,7 @@ class Since:
         telling = [line for line in missing if substantive(line)]
         then, now = map(_counted, (self._then(path), self.text(path)))
         there = sum(now[line.strip()] > then[line.strip()] for line in telling)
-        again = f"{there} of {counted(len(telling), 'line')} are there again"
+        again = f"of what is missing, {there} of {counted(len(telling), 'line')} came back"
         return f"Changed since{newest}; {again if there else 'this is still so'}."
 
     def _first(

@@ -72,7 +72,7 @@ class Todo:
         unfilled = [x for x in self._sides.unfilled() if not since.of_file(f"{x[0]}/").is_settled]
         not_run = [name for name, ok, _ in merge.checks if ok is None and not merge.landed]
         failed = [name for name, passed, _ in merge.checks if passed is False and name != "verify"]
-        built = [x for x in self._sides.stale if not since.of_file(x.place).is_settled]
+        built = [x for x in self._sides.stale if not since.of_files(x.files).is_settled]
         drop = ", or drop it with a reason" * bool(merge.request)
         again = "; ".join(dict.fromkeys(how for _, _, how, _ in unfilled))
         rows = (
@@ -126,6 +126,7 @@ class Todo:
     def verdict(self, eyes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """What is to be said first. eyes: the items of what needs eyes."""
         broken = [one["path"] for one in eyes if one["effect"] is Effect.BREAKS and one["path"]]
+        broken = [path for path in broken if not self._since.differs(path)]
         used = f" It will not build, or fails: {listed(broken)} lacks what is used." * bool(broken)
         if self._merge.checked is None:
             left = len(self._outcomes.left)
