@@ -761,7 +761,10 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
     assert "others (upstream changed 4), and 1 that upstream's build does not have." in eyes
     assert "Of 1 other file it has neither side's version." in eyes
     assert f"{tree}index.html is the fork's, so what a browser gets is the fork's build" in eyes
-    assert f"<li>Take upstream's build of {tree} (1 tree of two builds).<" in html.unescape(page)
+    assert (
+        f"<li>Take upstream's build of {tree} (1 tree of built files to settle).<"
+        in html.unescape(page)
+    )
     assert "Take upstream's build: " in eyes and "uild it again" not in eyes
     assert "The finding about this directory says what to do." in eyes
     # Which a command takes; what only the fork's build has goes.

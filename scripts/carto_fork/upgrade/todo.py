@@ -96,7 +96,7 @@ class Todo:
             ),
             (looks, False, "change to look at", "Look at what is gone or replaced"),
             # What is built comes after its sources.
-            (len(mixed), False, "tree of two builds", f"{make[:1].upper()}{make[1:]}"),
+            (len(mixed), False, "tree of built files to settle", f"{make[:1].upper()}{make[1:]}"),
             (len(unfilled), False, "tree of vendored code to fill", f"Run {again}, and commit"),
             (
                 len(built),
