@@ -282,6 +282,9 @@ def test_outdated_files_are_updated_and_edited_files_are_kept(world: World) -> N
     following = json.loads(world.run("next --json").out)
     assert following["command"] == "invoke fork.adopt"
     assert following["why"].startswith(f"{FILES.tasks} is not what the policy and this program say")
+    findings = json.loads(world.run("doctor --json --check program").out)["findings"]
+    behind = f"{FILES.tasks} is not what the policy and this program say now."
+    assert behind in [finding["what"] for finding in findings]
     done = world.run("fork.adopt")
     assert done.code == 0, done.err
     assert re.search(rf"{FILES.tasks} +behind, \+\d+ -\d+\n", done.out)

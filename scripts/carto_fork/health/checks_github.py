@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote as encoded
 
 from ..adopt import documents
-from ..adopt.copies import BRANCH, compare, foreign, missing, pinned, uncalled
+from ..adopt.copies import BRANCH, State, compare, foreign, missing, pinned, uncalled
 from ..audit.guard import CHECK, owners
 from ..ci import notify
 from ..fork import branches
@@ -22,7 +22,7 @@ from ..run import git, github
 from ..run.errors import Refused
 from ..run.files import keep
 from ..run.steps import Step
-from ..run.text import counted, printable
+from ..run.text import counted, listed, printable
 from ..upgrade.begun import remembered
 from .checks import Check, Diagnosis, Inapplicable, Level, Patient, Unchecked
 
@@ -64,10 +64,22 @@ def _program(patient: Patient) -> Iterator[Diagnosis]:
         then = _adopt(patient, replace)
         yield Diagnosis(Level.LOOK, what, "The team, or an earlier automation, wrote it.", then)
     yield from _called(patient)
+    yield from _behind(patient)
     if path in patient.files and not pinned(patient.text(path)):
         what = f"{path} pins neither a commit of the tasks nor a wheel by its hash."
         cause = "Whoever can change what it names gets the tokens of the workflows."
         yield Diagnosis(Level.BROKEN, what, cause, _adopt(patient))
+
+
+def _behind(patient: Patient) -> Iterator[Diagnosis]:
+    """Files of `fork.adopt` that are older than the policy or this program."""
+    with suppress(Refused):
+        copies = compare(patient.fork.policy, lambda path: patient.text(path) or None)
+        if old := [copy.path for copy in copies if copy.state is State.BEHIND]:
+            verb = "is" if len(old) == 1 else "are"
+            what = f"{listed(old)} {verb} not what the policy and this program say now."
+            cause = "One of them has changed since `fork.adopt` wrote the file."
+            yield Diagnosis(Level.LOOK, what, cause, _adopt(patient))
 
 
 def _called(patient: Patient) -> Iterator[Diagnosis]:
