@@ -267,7 +267,7 @@ def test_unpushed_commits_are_not_released(world: World, github: GitHub) -> None
 def test_dispatch_starts_the_release_workflow(world: World, github: GitHub) -> None:
     done = world.run("release --dispatch --bump minor")
     assert (done.code, done.err) == (0, "")
-    assert done.out.endswith(f"its runs: {PAGE}/actions/workflows/carto_release.yaml\n")
+    assert done.out.endswith(f"Its runs: {PAGE}/actions/workflows/carto_release.yaml\n")
     with github.open() as opened:
         [run] = opened.origin().state.runs
     assert (run.path, run.branch) == (".github/workflows/carto_release.yaml", "carto/main")

@@ -79,7 +79,7 @@ def start_feature(s: Session, name: str) -> None:
         s.run(FEATURE, Plan(values, frozenset(), untouched), held)
     if not s.sh.dry:
         s.console.say(f"{branch} is checked out, at {origin}'s {production}.")
-        s.console.row("Next: commit the change, then ", s.command("branch.pr"))
+        s.console.advice("Next: ", f"commit the change, then {s.command('branch.pr')}")
 
 
 def _require_no_stray(s: Session, work: Path) -> None:

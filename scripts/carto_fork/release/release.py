@@ -496,7 +496,7 @@ def _dispatch(s: Session, fork: Fork, bump: str) -> None:
     page = f"{hub.url}/actions/workflows/{workflow}"
     if s.json:
         s.print_json({"workflow": workflow, "bump": bump, "url": page})
-    s.console.row("its runs: ", page)
+    s.console.row("Its runs: ", page)
 
 
 def _warn_of_unpushed(s: Session, fork: Fork, commit: str) -> None:
