@@ -194,6 +194,22 @@ def test_renamed_and_changed_on_both_sides_is_a_conflict_of_content(
     assert commits == [[repo.git("rev-parse", name).strip()] for name in ("HEAD", "theirs")]
 
 
+def test_a_line_of_upstreams_older_release_is_shown_with_the_commit_that_wrote_it(
+    repo: Repo,
+) -> None:
+    """Not with the fork's commits in the same file."""
+    sides(repo, {"f": TEXT}, {"f": TEXT.replace("line 1\n", "ours\n")}, {"f": THEIRS})
+    repo.on("patches", "base").commit({"f": TEXT.replace("line 10\n", "line 10 patched\n")})
+    repo.git("checkout", "--quiet", "ours")
+    repo.git("merge", "--quiet", "--no-edit", "patches")
+    found = merge(repo)
+    heads = ["theirs", "patches"]
+    known = authorship.read(shell(), repo.path, "HEAD", heads)
+    left = decide([*found.values()], Knowledge(policy.load_policy().policy))
+    [about] = dossiers(shell(), repo.path, left, known, "HEAD", "theirs").values()
+    assert [commit.name for commit in about.fork] == [repo.git("rev-parse", "patches").strip()]
+
+
 TYPES: dict[str, tuple[Files, Files, Files]] = {
     "a file where the other adds a directory": ({}, {"P": TEXT}, {"P/in": "inside\n"}),
     "a directory where the other adds a file": ({}, {"P/in": "inside\n"}, {"P": TEXT}),

@@ -19,9 +19,9 @@ from ..run.shell import Shell
 from ..run.text import counted, file_word, lines_of, pathspec_word
 from . import authorship, commits, hunks
 from .decisions import BY_WORD, Decision
-from .hunks import Commit, Customisations
+from .hunks import Commit, Conflict, Customisations
 
-_MOST_COMMITS = 3
+_MOST_COMMITS, _MOST_BLAMED = 3, 200
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,9 @@ def _dossier_of(
     newest = commits.behind(
         sh, repo, theirs, ours, upstreams, {change[2:].strip() for change in changes[1]}
     )
+    by = [c for c in wrote if c in touched] or [*_wrote(sh, repo, conflict, mine, ours)] or touched
     return Dossier(
-        fork=tuple([c for c in wrote if c in touched] or touched)[:_MOST_COMMITS],
+        fork=tuple(by)[:_MOST_COMMITS],
         upstream=tuple(newest[:_MOST_COMMITS]),
         fork_lines=mine.total(),
         upstream_lines=other.total(),
@@ -92,6 +93,18 @@ def _dossier_of(
         upstream_changes=changes[1],
         past=decision.past,
     )
+
+
+def _wrote(
+    sh: Shell, repo: Path, conflict: Conflict, lines: Counter[str], ours: str
+) -> Iterable[Commit]:
+    """The commits that lines on the fork's side are from, the newest first, if no fork commit wrote
+    them: they may be upstream's, of a release that the merged one does not contain."""
+    text = conflict.texts.ours if conflict.texts else ""
+    numbers = [n for n, line in enumerate(lines_of(text), 1) if line in lines and line.strip()]
+    path = conflict.names[0] if conflict.names else conflict.path
+    made = commits.blame(sh, repo, ours, path, numbers[:_MOST_BLAMED]) if numbers else ()
+    return sorted({commit for _, commit in made}, key=lambda c: c.date, reverse=True)
 
 
 def _names_upstream(

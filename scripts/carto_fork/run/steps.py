@@ -418,7 +418,9 @@ class Runner:
                     more = f"\n{_HIDDEN}: {listed(hidden, _NAMED)}." if hidden else ""
                     log[-1].write(f"{_HIDDEN}: {', '.join(hidden)}.\n" if hidden else "")
                     then = f"install `{words[0]}` here, if that is what is missing, then run the "
-                    then += "same command again; what to run is in `[commands]` of the policy."
+                    then += (
+                        "same command again; what to run is in `[commands]` of production's policy."
+                    )
                     raise CheckFailed(
                         f"`{line}` {answer.ending} on the merged tree (log: {log_path}).{more}",
                         untouched=_untouched(step, plan),
