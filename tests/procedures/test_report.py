@@ -306,11 +306,13 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     kept, lost, merged = (10, "kept_one = 1\n"), (20, "lost_one = 2\n"), (25, "evil_one = 3\n")
     world.git("fetch --quiet --no-tags upstream")
     files: dict[str, str | None] = {"values.py": text(), "logo.css": logo, "own.scss": ".a {}\n"}
+    files["_AnOrphan.scss"] = logo
     base = commit_in(world, world.fork, "refs/heads/b", files, "upstream/main")
     theirs = commit_in(world, world.fork, "refs/heads/t", {"new.txt": "x\n"}, base)
     first = {"values.py": text(kept)}
     one = commit_in(world, world.fork, "refs/heads/o", first, base, message="feat: kept")
     styled = {"logo.css": logo.replace("10px", "12px"), "own.scss": "$size-of-it: 1px;\n.a {}\n"}
+    styled["_AnOrphan.scss"] = logo.replace("10px", "9px")
     two = commit_in(world, world.fork, "refs/heads/o", styled, one, message="feat: the logo")
     linted = {"values.py": text(kept, (28, "lint_one = 4\n"))}
     two = commit_in(world, world.fork, "refs/heads/o", linted, two, message="Make linter happier")
@@ -326,7 +328,7 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     )
     theirs = commit_in(world, world.fork, "refs/heads/t", {"up.txt": "x\n"}, theirs, between)
     now: dict[str, str | None] = {"values.py": text(kept), "logo.css": logo, "new.txt": "x\n"}
-    now["own.scss"] = ".a {}\n"
+    now |= {"own.scss": ".a {}\n", "_AnOrphan.scss": None}
     result = commit_in(world, world.fork, "refs/heads/r", now, ours, theirs)
     line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
     assert world.run(line).code == 0
@@ -348,6 +350,8 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     # Nobody has to bring back what nothing uses.
     unused = "Nothing in the result uses $size-of-it: to bring it back changes nothing."
     assert unused in eyes and "+$size-of-it" not in eyes and "+lost_one = 2" in eyes
+    assert "Nothing in the result names AnOrphan: to bring it back changes nothing." in eyes
+    assert "-- _AnOrphan.scss" not in eyes.replace(f"{result[:10]} -- _AnOrphan.scss", "")
 
 
 def test_what_later_commits_settled_is_not_to_be_done_again(world: World) -> None:
@@ -606,6 +610,18 @@ def test_a_conflict_that_was_committed_with_its_markers_is_one_thing_to_do(world
     # No version undoes nothing, so none is offered whole.
     assert "Edit a.txt: what is right in its lines 2-6 stays, and the markers go." in eyes
     assert "git checkout" not in eyes
+    # Whether they are still there is read from the production branch.
+    branch = "refs/remotes/origin/carto/main"
+    more = {"a.txt": f"{left['a.txt']}four\n"}
+    later = commit_in(world, world.fork, branch, more, result, message="fix: more")
+    assert world.run(line).code == 0
+    page = html.unescape((world.fork / "it.html").read_text())
+    since = f"Changed since in {later[:10]} (2025-09-30 fix: more); the markers are still there."
+    assert since in section(page, "eyes") and "Something is wrong: 1 conflict left" in page
+    commit_in(world, world.fork, branch, {"a.txt": text.format("2")}, later, message="fix: none")
+    assert world.run(line).code == 0
+    page = html.unescape((world.fork / "it.html").read_text())
+    assert "Done since in" in section(page, "eyes") and "1 conflict left" not in page
 
 
 def test_what_the_fork_built_of_sources_that_upstream_changed_is_to_be_built_again(

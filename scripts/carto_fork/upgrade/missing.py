@@ -53,6 +53,7 @@ _MOVED = (Effect.BREAKS, Effect.CODE, Effect.SETTINGS)
 """What is about these is looked for in other files."""
 _VARIABLE = re.compile(r"\s*([$@][\w-]{4,}|--[\w-]{4,})\s*:.*;?\s*$")
 """A line of a style sheet that only defines a variable."""
+_STYLES = re.compile(r"^\.(p|post|s)?css$|^\.(sass|less|styl)$")
 _PLAIN = re.compile(r"[\w./@+-]+")
 """Paths that a patch names as they are."""
 
@@ -247,6 +248,8 @@ class Missing:
             return "", []
         if unused := self._unused(of_file):
             return f" Nothing in the result uses {unused}: to bring it back changes nothing.", []
+        if orphan := self._orphan(path):
+            return f" Nothing in the result names {orphan}: to bring it back changes nothing.", []
         if line := generated.heading(self._outcomes.text_of(path)):
             said = f" A tool writes this file, and says in it “{line}”: bring back what it is made"
             return f"{said} from, and run the tool again, instead of editing the file.", []
@@ -268,6 +271,17 @@ class Missing:
         words += [word for name in found for word in ("-e", name)]
         answer = self._sh.read([*words, self._sides.commits["result"], "--"])
         return listed(found) if not git.checked(answer, "names", 1).out else ""
+
+    def _orphan(self, path: str) -> str:
+        """The name of a style sheet that the result lacks, and that nothing in it names; else
+        ""."""
+        name = PurePosixPath(path)
+        if path in self._sides.trees["result"] or not _STYLES.search(name.suffix):
+            return ""
+        stem = name.stem.lstrip("_")
+        words = ["git", "-C", str(self._repo), "grep", "-I", "-l", "-F", "--no-color", "-e", stem]
+        answer = self._sh.read([*words, self._sides.commits["result"], "--"])
+        return stem if not git.checked(answer, "names", 1).out else ""
 
     def _went(self, commit: Commit, path: str, lines: Iterable[str]) -> str:
         """The file to which a commit of upstream moved the place in a file where some lines were,

@@ -150,6 +150,8 @@ class Page:
                 state = self._since.of_change(one["about"])
                 missing = [line for entry in one["about"] for line in entry.account.missing]
                 back = [line for entry in one["about"] for line in entry.account.back]
+            elif one["label"] == LEFT:
+                state = self._since.of_markers(one["path"])
             else:
                 state = self._since.of_file(one["path"])
             said = self._since.said(one["path"], state, missing, back)

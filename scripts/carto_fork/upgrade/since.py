@@ -114,13 +114,19 @@ class Since:
 
     def of_finding(self, one: Finding) -> State:
         """The state of what a check found."""
-        if one.check == verify.MARKERS and self.differs(one.path):
-            is_there = _MARKERS.search(self.text(one.path))
-            return State.OPEN if is_there else State.DONE
+        if one.check == verify.MARKERS:
+            return self.of_markers(one.path)
         lines = [line[2:] for line in one.lines if line.startswith("- ")]
         if one.check == REMOVED and len(one.paths) == 1 and lines:
             return self.of_lines(one.path, lines)
         return self.of_file(one.path) if len(one.paths) < 2 and one.path else State.SAME
+
+    def of_markers(self, path: str) -> State:
+        """The state of a conflict that was committed with its markers."""
+        state = self.of_file(path)
+        if state is State.OPEN and not _MARKERS.search(self.text(path)):
+            return State.DONE
+        return state
 
     def of_file(self, path: str) -> State:
         """The state of a file, or of a directory, as a whole."""
@@ -197,11 +203,13 @@ class Since:
             return f"Deleted since{last}: nothing of this is left to do."
         if state is State.DONE:
             first = self._first(path, known, missing, back)
-            if not (missing or back):
+            if path not in self._trees[1]:
                 return f"Changed since{newest}: most of these files are others now."
             return f"Done since in {described(first)}." if first else f"Done since{newest}."
         if state is not State.OPEN or not newest:
             return ""
+        if _MARKERS.search(self.text(path)):
+            return f"Changed since{newest}; the markers are still there."
         if not (missing or back):
             return f"Changed since{newest}."
         telling = [line for line in missing if substantive(line)]

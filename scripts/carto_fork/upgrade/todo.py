@@ -60,6 +60,8 @@ class Todo:
         since, of = self._since, self._outcomes.of
         done = [p for p in of if of[p] == OTHERWISE and since.of_file(p).is_settled]
         outcomes[OTHERWISE] -= len(done)
+        resolved = [p for p in of if of[p] == LEFT and since.of_markers(p).is_settled]
+        outcomes[LEFT] -= len(resolved)
         judged = [x for x in self.judged if not since.of_finding(x).is_settled]
         trees = {x: "" if x.certain else self._judge.todo(x) for x in judged}
         findings = Counter(finding.certain for finding, todo in trees.items() if not todo)
