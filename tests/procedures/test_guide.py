@@ -255,7 +255,7 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
     world.git("update-ref refs/heads/heal/x;touch${IFS}pwned carto/main~1", repo=world.origin)
     world.git("fetch --quiet --prune origin")
     world.git(f"branch --quiet -D {SYNC}")
-    why = f"carto/main states the version of {TAG} but lacks its commits."
+    why = f"carto/main states {TAG}'s version but lacks its commits."
     assert following(world) == (
         "git fetch upstream",
         f"{why} To heal that, this clone needs upstream's branch.",
