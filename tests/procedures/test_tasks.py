@@ -801,7 +801,8 @@ def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(
     keep, discard = (f"`git {what} -- litellm/router.py`" for what in ("add", "checkout -m"))
     assert again.err == message(
         "litellm/router.py is edited by hand.",
-        f"to keep what you did: {keep}; to discard it: {discard}, then run `invoke "
+        f"to keep what you did: {keep}, and name it in no option; to discard it: {discard}, "
+        "then run `invoke "
         "resolve-conflicts --keep-fork litellm/router.py --reason why` again.",
     )
     assert {path: (world.fork / path).read_text() for path in resolved} == resolved

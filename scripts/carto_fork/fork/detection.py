@@ -212,6 +212,9 @@ def show(console: Console, detection: Detection, fork: Fork) -> None:
     production = fork.policy.branches.production
     has = f"has {detection.contained.name}" if detection.contained else "has no upstream release"
     if detection.newest is None:
+        version, contained = detection.version, detection.contained
+        if contained and version_files.number(version) > contained.version:
+            has += f" and states {version}"  # after a squashed sync, for example
         console.say(f"Nothing new: {production} {has}, and upstream has no newer stable release.")
         return
     older = sum(tag < detection.newest for tag in detection.newer)

@@ -148,7 +148,7 @@ def _require_not_edited(merge: Merge, found: Sequence[Conflict], words: Words) -
     decided = decide(merge, edited, own, merge.drops(), words.takes)
     if left := [decision.conflict for decision in decided if decision.left]:
         at, names = git.at(work), " ".join(pathspec_word(conflict.path) for conflict in left)
-        ways = f"to keep what you did: `{at} add -- {names}`"
+        ways = f"to keep what you did: `{at} add -- {names}`, and name it in no option"
         if all(conflict.texts and conflict.ours and conflict.theirs for conflict in left):
             ways += f"; to discard it: `{at} checkout -m -- {names}`, then run the same command"
             ways += " again."

@@ -248,8 +248,10 @@ def say_sides(s: Session, resolution: Resolution, **where: str) -> None:
 
     where: the option that names the merge.
     """
-    if resolution.left and not (in_actions() and where.get("repo")):  # nobody can go there
-        path = resolution.left[0].conflict.path
+    # What somebody has edited, they decide by staging it.
+    left = [d.conflict.path for d in resolution.left if not d.conflict.edited]
+    if left and not (in_actions() and where.get("repo")):  # nobody can go there
+        path = left[0]
         s.console.say(
             "To keep the fork's side of a file (--accept-upstream for upstream's), with your words "
             "for WHY:"
