@@ -648,6 +648,14 @@ def test_what_a_merge_uses_and_no_longer_imports_is_named(world: World) -> None:
     assert (one["path"], one["certain"]) == ("ui/page.tsx", False)
 
 
+def test_drop_in_the_clone_is_about_the_upgrade_in_its_work_tree(prepared: World) -> None:
+    changed(prepared, {ROUTER: (AFFINITY, "")})
+    before = prepared.git("rev-parse HEAD")
+    assert prepared.run(f"verify --tag {TAG} --drop {ROUTER} --reason why").code == 0
+    assert "why" in (prepared.work(TAG) / "carto_drops.toml").read_text()
+    assert prepared.git("rev-parse HEAD") == before
+
+
 def test_drop_on_another_branch_needs_the_tag(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     prepared.git("switch --quiet --create mended", repo=prepared.work(TAG))

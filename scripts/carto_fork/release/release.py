@@ -354,7 +354,9 @@ def _require_version(
                 if syncs := [pull for pull in pulls if fork.policy.branches.tag_of(pull.head)]:
                     merge = f"merge pull request {syncs[0].number} ({syncs[0].url})"
                     then = f"{merge}, then run the same command again. Otherwise: {then}"
-                elif begun := _under_way(fork, upstream):
+                elif (begun := _under_way(fork, upstream)) and _is_lost(sh, fork, begun):
+                    then = f"`{command('fork.heal')}`, then run the same command again."
+                elif begun:
                     finish = (
                         f"finish the upgrade to {begun}: `{command('upgrade-carto', tag=begun)}`"
                     )
@@ -363,6 +365,12 @@ def _require_version(
                     f"{problem}, which is older: {why(version, upstream.release)}.", then=then
                 )
             raise Refused(f"{problem}.", then=then)
+
+
+def _is_lost(sh: Shell, fork: Fork, tag: str) -> bool:
+    """Whether a release landed without its history, as a squash does."""
+    commit = fork.refs.tag(tag)
+    return bool(commit and authorship.lost_of_fork(sh, fork, fork.production_commit, commit))
 
 
 def _under_way(fork: Fork, upstream: Tag) -> str:
