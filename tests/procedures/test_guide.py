@@ -247,6 +247,17 @@ def test_next_suggests_doctor_for_markers_on_production(world: World) -> None:
     assert "conflict markers are committed" in " ".join(follow(world).out.split())
 
 
+def test_a_revert_on_a_sync_branch_is_not_a_pull_request_being_resolved(world: World) -> None:
+    """Both leave the same trace in the work tree."""
+    assert world.run(f"upgrade-carto --tag {TAG} --no-tests --no-push").code == 0
+    work = world.work(TAG)
+    (work / "README.md").write_text("mine\n")
+    world.git("commit --quiet --all -m 'docs: mine'", repo=work)
+    world.git("revert --no-edit HEAD", repo=work)
+    line, _ = following(world)
+    assert line.startswith(f"invoke upgrade-carto --tag {TAG}")
+
+
 @pytest.mark.slow
 def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
     assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0

@@ -45,6 +45,23 @@ def test_a_pull_request_corrects_a_policy_that_is_not_valid(world: World, github
     assert [pull.head for pull in pulls(github)] == ["feature/policy"]
 
 
+def test_a_release_that_somebody_merged_by_hand_is_checked_before_it_is_published(
+    world: World, github: GitHub
+) -> None:
+    assert world.run("upgrade-carto --tag v1.76.5 --no-tests --no-push").code == 0
+    world.git("switch --quiet --no-track -c feature/hand upstream-sync/v1.76.5^{commit}")
+    good = world.git("rev-parse HEAD")
+    world.git("rm --quiet litellm/router.py")
+    world.git("commit --quiet -m 'fix: tidy up'")
+    done = world.run("branch.pr --title 'feat: v1.76.5'")
+    assert (done.code, on_origin(world, "feature/hand"), pulls(github)) == (4, "", [])
+    assert "lost: " in done.err and "verify --tag v1.76.5 --drop PATH --reason WHY`" in done.err
+    world.git(f"reset --quiet --hard {good}")
+    done = world.run("branch.pr --title 'feat: v1.76.5'")
+    assert done.code == 0, done.err
+    assert "feature/hand brings v1.76.5: merge it with a merge commit, never squash" in done.out
+
+
 def test_away_from_github_the_branch_is_published_and_its_way_named(world: World) -> None:
     commit_in(world, world.origin, "refs/heads/carto/main", {"carto_fork.toml": elsewhere(world)})
     world.git("fetch --quiet origin")

@@ -206,8 +206,7 @@ def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) ->
             before, version, post, after = match.group("before", "version", "post", "after")
             family = (before, version.count("."), re.sub(r"\d+", "0", after))
             with suppress(ValueError):  # more digits than Python parses
-                entry = (Version(version + (post or "")), name)
-                families[family].append(entry)
+                families[family].append((Version(version + (post or "")), name))
     stable = [
         (before, dots, after)
         for before, dots, after in families
@@ -249,11 +248,10 @@ def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) ->
             version += r"(\.post\d+)?"
         following = plain(after).replace("0", r"\d+")
         pattern = f"{plain(before)}(?P<version>{version}){following}"
-        value = {"name": label, "pattern": pattern, "use": use.value}
         why = f"{counted(len(families[family]), 'tag')} such as {max(families[family])[1]}"
         if family in retired:
             why += ", none of them recent"
-        yield Guess("tags", value, surety, why)
+        yield Guess("tags", {"name": label, "pattern": pattern, "use": use.value}, surety, why)
 
 
 def plain(text: str) -> str:

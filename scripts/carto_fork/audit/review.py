@@ -245,21 +245,10 @@ def drop_lost(s: Session, paths: Sequence[str], reason: str, tag: str, *, given:
     records.require_reason(reason)
     fork, work = s.open_work_tree()
     tag = releases.here(fork, tag).name if tag else ""
-    work = _where_merged(s.sh, fork, work, tag) if tag else work
+    work = branches.where_merged(s.sh, fork, work, tag) if tag else work
     for path in dict.fromkeys(paths):
         _drop_lost(s, fork, work, path, reason, tag)
     s.console.next(s.command("next"))
-
-
-def _where_merged(sh: Shell, fork: Fork, work: Path, tag: str) -> Path:
-    """A work tree, or if it has no merge of a release, the one that is on its sync branch."""
-
-    sync = f"refs/heads/{fork.policy.branches.sync_for(tag)}"
-    state = git.work_state(sh, work)
-    if state.branch == sync or git.is_ancestor(sh, work, fork.refs.tag(tag), state.head):
-        return work
-    trees = (git.nearest(x.path) for x in git.worktrees(sh, work) if x.branch == sync)
-    return next(trees, work)
 
 
 def _drop_lost(s: Session, fork: Fork, work: Path, path: str, reason: str, tag: str) -> None:

@@ -395,9 +395,11 @@ def reopened(sh: Shell, work: Path, state: git.WorkState) -> bool:
 def are_back(sh: Shell, work: Path) -> bool:
     """Whether conflicts that were committed were put back into a work tree's index since its last
     commit. That sets AUTO_MERGE to what the commit has, which git drops with the next one; a merge
-    sets it to something else."""
+    sets it to something else, and a revert leaves no conflicts in the index."""
     merged, committed = git.objects(sh, work, ["AUTO_MERGE", "HEAD^{tree}"])
-    return merged == committed
+    if merged != committed:
+        return False
+    return bool(git.ask(sh, work, "ls-files --unmerged --resolve-undo", "conflicts").out)
 
 
 def rebased_branch(sh: Shell, work: Path) -> str:
@@ -443,3 +445,14 @@ def left_behind(sh: Shell, work: Path) -> list[Stray]:
         if stray := stray_of(sh, work, commit, *others):
             strays.append(stray)
     return strays
+
+
+def where_merged(sh: Shell, fork: Fork, work: Path, tag: str) -> Path:
+    """A work tree, or if it has no merge of a release, the one that is on its sync branch."""
+
+    sync = f"refs/heads/{fork.policy.branches.sync_for(tag)}"
+    state = git.work_state(sh, work)
+    if state.branch == sync or git.is_ancestor(sh, work, fork.refs.tag(tag), state.head):
+        return work
+    trees = (git.nearest(x.path) for x in git.worktrees(sh, work) if x.branch == sync)
+    return next(trees, work)

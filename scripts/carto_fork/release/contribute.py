@@ -9,8 +9,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from ..audit import guard
-from ..fork import branches, releases
+from ..audit import guard, review, verify
+from ..fork import branches, releases, tags
 from ..fork.fork import Fork, require_remotes
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.session import Session
@@ -117,6 +117,8 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
     state = git.work_state(s.sh, work)
     head = _head(fork, work, state.branch, base, s)
     require_remotes(fork)
+    if base == fork.policy.branches.production and not (draft or state.dirty):
+        _require_right_merge(s, fork, work, head)
     if github.slug_of(fork.policy.remotes.origin.url) is None:
         _publish(s, fork, head, base)
         return
@@ -206,6 +208,26 @@ def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
         again = s.command("upgrade-carto", tag=tag)
         raise Refused(f"{head} is a sync branch, which `{again}` publishes.", then=again)
     return head
+
+
+def _require_right_merge(s: Session, fork: Fork, work: Path, head: str) -> None:
+    """Raises CheckFailed if a branch merges a release that production lacks, and that is not right:
+    whoever merges by hand gets the checks of an upgrade, too."""
+    commit = git.commit_of(s.sh, work, "HEAD")
+    tips = [commit, *[fork.production_commit] * fork.has_production]
+    new, *had = ({*releases.merged(s.sh, fork, tip, fork.refs)} for tip in tips)
+    release = tags.newest(new.difference(*had), fork.policy.tags, *tags.STABLE)
+    if release is None:
+        return
+    merge, into = git.merge_of(s.sh, work, fork.refs.tag(release.name), commit)
+    if not merge or not git.differing(s.sh, work, into, merge):  # it heals, or a colleague merged
+        return
+    with s.console.working("verify"):
+        checked = verify.of_work_tree(s.sh, fork, work, release)
+    drop = s.command("verify", tag=release.name, drop="PATH", reason="WHY")
+    ways = review.ways_out(fork, checked, work, drop)
+    review.require_passed(s, checked, f"the merge of {release.name}", ways, as_step=True)
+    s.console.say(f"{head} brings {release.name}: {branches.NEVER_SQUASHED}.", "yellow")
 
 
 def _require_conventional(s: Session, fork: Fork, work: Path, onto: str, head: str) -> None:

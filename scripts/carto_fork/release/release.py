@@ -25,6 +25,7 @@ from ..run.git import Refs
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
 from ..run.text import counted
+from ..upgrade import begun
 from . import notes
 from .contribute import current
 from .notes import Notes, Own
@@ -354,30 +355,17 @@ def _require_version(
                 if syncs := [pull for pull in pulls if fork.policy.branches.tag_of(pull.head)]:
                     merge = f"merge pull request {syncs[0].number} ({syncs[0].url})"
                     then = f"{merge}, then run the same command again. Otherwise: {then}"
-                elif (begun := _under_way(fork, upstream)) and _is_lost(sh, fork, begun):
+                elif (newer := begun.newest(fork, upstream)) and begun.is_squashed(sh, fork, newer):
                     then = f"`{command('fork.heal')}`, then run the same command again."
-                elif begun:
+                elif newer:
                     finish = (
-                        f"finish the upgrade to {begun}: `{command('upgrade-carto', tag=begun)}`"
+                        f"finish the upgrade to {newer}: `{command('upgrade-carto', tag=newer)}`"
                     )
                     then = f"{finish}; merge it, then run the same command again. Otherwise: {then}"
                 raise Refused(
                     f"{problem}, which is older: {why(version, upstream.release)}.", then=then
                 )
             raise Refused(f"{problem}.", then=then)
-
-
-def _is_lost(sh: Shell, fork: Fork, tag: str) -> bool:
-    """Whether a release landed without its history, as a squash does."""
-    commit = fork.refs.tag(tag)
-    return bool(commit and authorship.lost_of_fork(sh, fork, fork.production_commit, commit))
-
-
-def _under_way(fork: Fork, upstream: Tag) -> str:
-    """The newest upgrade that is begun in this clone, if it brings more than a release."""
-    named = map(fork.policy.branches.tag_of, fork.refs.branches())
-    newest = tags.newest(filter(None, named), fork.policy.tags, *tags.STABLE)
-    return newest.name if newest and newest > upstream else ""
 
 
 BUMPS = ("auto", "patch", "minor", "major")

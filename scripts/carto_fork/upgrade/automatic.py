@@ -287,9 +287,7 @@ def sync_upstream(s: Session, options: Options) -> None:
         work = ended[1] if ended else work
     if s.sh.dry:
         if waiting:
-            s.console.say(
-                f"{name} waits for somebody to resolve the rest. This updates its pull request:"
-            )
+            s.console.say(f"{name} waits for somebody to resolve it. This updates its request:")
             s.sh.show(s.command("step.sync-pr", tag=tag.name))
         return
     asked = pull_request.open_request(work, numbered=False)

@@ -15,8 +15,8 @@ import msgspec
 from ..fork import records, session, tags
 from ..fork.fork import Fork
 from ..fork.policy import Kind
-from ..fork.tags import TagUse
-from ..merge import conflicts
+from ..fork.tags import Tag, TagUse
+from ..merge import authorship, conflicts
 from ..merge.decisions import Decision
 from ..run import files, git
 from ..run.console import Console
@@ -330,3 +330,16 @@ def _write(sh: Shell, place: Path, saved: str, state: git.WorkState) -> None:
     loose = {path for path in staged if path in unstaged or path.startswith(folders)}
     again = sorted({*staged} - {*unmerged} - loose)
     files.on_paths(sh, place, "reset --quiet {saved}", again, saved=saved)
+
+
+def newest(fork: Fork, than: Tag) -> str:
+    """The newest upgrade that is begun in this clone, if it brings more than a release."""
+    named = map(fork.policy.branches.tag_of, fork.refs.branches())
+    release = tags.newest(filter(None, named), fork.policy.tags, *tags.STABLE)
+    return release.name if release and release > than else ""
+
+
+def is_squashed(sh: Shell, fork: Fork, tag: str) -> bool:
+    """Whether a release landed without its history, as a squash does."""
+    commit = fork.refs.tag(tag)
+    return bool(commit and authorship.lost_of_fork(sh, fork, fork.production_commit, commit))

@@ -227,17 +227,27 @@ class Missing:
         commands.append(self._sides.diff(path, between=(names[_TREES[side]], names["result"])))
         if fate is Fate.LOST and self._merge.request:
             commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
+        by, said = self._wrote(of_file, missing, effect)
+        reason += said
+        return self._eye(first, path, what, reason, [*used, *lines], by, commands, effect, of_file)
+
+    def _wrote(
+        self, of_file: Sequence[Entry], missing: Sequence[str], effect: Effect
+    ) -> tuple[Sequence[Commit], str]:
+        """The commits that wrote the changes of a file; if no commit of the fork did, with a
+        sentence that says who."""
+        first = of_file[0]
+        if first.side is Side.UPSTREAM:
+            return self._outcomes.upstreams(first.path, missing), ""
+        if effect is Effect.VERSION:
+            return [], ""
         by = [*dict.fromkeys(c for entry in of_file for c in entry.commits)]
         by.sort(key=lambda x: (x.name in self._sides.own.bringing, effects.is_housekeeping(x)))
-        if side is Side.UPSTREAM:
-            by = self._outcomes.upstreams(path, missing)
-        elif effect is Effect.VERSION:
-            by = []
-        elif not by and first.account.change.line and not older.is_upstreams(first):
-            numbers = [n for entry in of_file for n in entry.account.missing_at]
-            said = self._sides.origin(path, numbers)
-            reason += f" {said or 'No commit of the fork wrote this: a merge brought it.'}"
-        return self._eye(first, path, what, reason, [*used, *lines], by, commands, effect, of_file)
+        if by or not first.account.change.line or older.is_upstreams(first):
+            return by, ""
+        numbers = [n for entry in of_file for n in entry.account.missing_at]
+        said = self._sides.origin(first.path, numbers)
+        return by, f" {said or 'No commit of the fork wrote this: a merge brought it.'}"
 
     def _way_back(
         self, of_file: Sequence[Entry], patch: Sequence[tuple[str, str]]

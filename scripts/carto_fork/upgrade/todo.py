@@ -108,15 +108,15 @@ class Todo:
             ),
             (len(not_run), False, f"not run: {', '.join(not_run)}", RUN),
         )
-        found = []
-        for number, certain, what, todo in rows:
-            noun, _, more = what.partition(" ")
-            said = what if ":" in what else f"{counted(number, noun)} {more}".strip()
-            start = self.starts.get(todo, "")
-            how = " This makes its work tree, and when typed again publishes the result:"
-            todo = f"{todo} ({said}).{how * (todo == _RESOLVE and bool(start))}"
-            found += [(certain, said, todo, start)] * bool(number)
-        return found
+        return [self._step(*row) for row in rows if row[0]]
+
+    def _step(self, number: int, certain: bool, what: str, todo: str) -> tuple[bool, str, str, str]:
+        """A step in words, with its command. number: of things that are the matter."""
+        noun, _, more = what.partition(" ")
+        said = what if ":" in what else f"{counted(number, noun)} {more}".strip()
+        start = self.starts.get(todo, "")
+        how = " This makes its work tree, and when typed again publishes the result:"
+        return certain, said, f"{todo} ({said}).{how * (todo == _RESOLVE and bool(start))}", start
 
     @property
     def starts(self) -> dict[str, str]:

@@ -388,21 +388,20 @@ def _say_end(
 ) -> None:
     """Print the outcome of an upgrade and the next command."""
     console, command, fork = s.console, s.command, work.fork
+    again = partial(command, "upgrade-carto", tag=result["tag"])
     console.say()
     sync, head = result["branch"], result["head"][:10]
     if not result["checks"]:
-        why = "--no-tests" if not options.tests else "the policy has no commands"
+        why = "the policy has no commands" if options.tests else "--no-tests"
         console.say(f"Not tested: {why}.", "yellow")
-    for what in work.doubts[:_MOST_DOUBTS]:
+    more = len(work.doubts) - _MOST_DOUBTS
+    for what in [*work.doubts[:_MOST_DOUBTS], *[f"{more} more, on the page"] * (more > 0)]:
         console.say(f"To look at: {what}", "yellow")
-    if (more := len(work.doubts) - _MOST_DOUBTS) > 0:
-        console.say(f"To look at: {more} more, on the page", "yellow")
     if work.doubts and not upgrade.work.exists() and not options.direct:
         place = quote(str(git.nearest(upgrade.work, fork.path)))  # git reads it from there
-        again = command("upgrade-carto", tag=result["tag"], **options.words())
         console.say("To change something there, commit it in a work tree again:")
         console.row("    ", f"{git.at(fork.path)} worktree add {place} {quote(result['branch'])}")
-        console.say(f"then `{again}` checks and pushes it.", head="  ")
+        console.say(f"then `{again(**options.words())}` checks and pushes it.", head="  ")
     production = fork.policy.branches.production
     if result["published_to"] and result["work_tree"]:
         tidied = TIDIES in upgrade.plan.conditions
@@ -414,7 +413,7 @@ def _say_end(
         console.say(f"Done: {sync} is at {head}, in {result['work_tree']}; not pushed.", "green")
         asked = replace(options, push=True).words()
         if not in_actions():
-            console.next(command("upgrade-carto", tag=result["tag"], **asked))
+            console.next(again(**asked))
     elif options.direct:
         origin = fork.policy.remotes.origin.name
         console.say(f"Done: {production} is at {head} on {origin}.", "green")
@@ -443,8 +442,7 @@ def _say_end(
             asked = replace(options, direct=True).words()
             # What production has since has to be taken in first.
             has = git.is_ancestor(s.sh, fork.path, fork.production_commit, result["head"])
-            line = command("upgrade-carto", tag=result["tag"], **asked)
-            console.next(line if has else command("next"))
+            console.next(again(**asked) if has else command("next"))
 
 
 def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str) -> None:
