@@ -448,7 +448,7 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     world.git("fetch --quiet --no-tags upstream")
     base = commit(
         "b",
-        dict.fromkeys(("a.scss", "b.py", "c.py", "e.py", "f.py"), text()),
+        dict.fromkeys(("a.scss", "b.py", "c.py", "e.py", "f.py", "g.py"), text()),
         "upstream/main",
         message="b",
     )
@@ -469,8 +469,13 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     taken, own = "taken_by_upstream = 1\n", "of_the_fork_alone = 1\n"
     ours = commit("o", {"f.py": text(taken)}, ours, message="feat: taken")
     ours = commit("o", {"f.py": text(taken, own)}, ours, message="feat: mine")
-    theirs = commit("t", {"d.py": "x = 1\n", "f.py": text(taken)}, renamed, message="feat: theirs")
-    result = commit("r", {"a.pcss": text(), "d.py": "x = 1\n"}, ours, theirs, message="Merge it")
+    mine = text("of_the_fork_in_g = 1\n")
+    ours = commit("o", {"g.py": mine}, ours, message="feat: moved along")
+    new: dict[str, str | None] = {"d.py": "x = 1\n", "g.py": None}
+    files = {**new, "f.py": text(taken), "in/g.py": text()}
+    theirs = commit("t", files, renamed, message="feat: theirs")
+    merged = {**new, "a.pcss": text(), "in/g.py": mine}
+    result = commit("r", merged, ours, theirs, message="Merge it")
     line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
     assert world.run(line).code == 0
     page = (world.fork / "it.html").read_text()
@@ -480,6 +485,7 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     ):
         fates[subject] = re.findall(r"<td><code>(.*?)</code></td><td>(.*?)</td>", inside)
     assert fates["feat: blue"] == [("a.pcss", "lost")]
+    assert fates["feat: moved along"] == [("g.py", "moved")] and "<td>in in/g.py" in page
     assert fates["feat: undone"] == [("b.py", "as upstream's before this merge")]
     assert ("c.py", "gone before this merge") in fates["feat: old"]
     assert fates["feat: new"] == [("c.py", "kept")]

@@ -11,7 +11,7 @@ from typing import Any
 from ..audit.fates import Fate
 from ..audit.ledger import Entry
 from ..fork.fork import Fork
-from ..merge import authorship, commits, hunks
+from ..merge import authorship, commits, hunks, renames
 from ..merge.hunks import Change, Commit
 from ..run import git
 from ..run.shell import Shell
@@ -46,6 +46,16 @@ class Carried:
         # The fork's commits by the file that they changed, under the name that it has now.
         self._files = sides.own.files
 
+    @cached_property
+    def _followed(self) -> Mapping[str, str]:
+        """Where the fork's files are that the merge has under another name only."""
+        trees, commits_ = self._sides.trees, self._sides.commits
+        if not self._files.keys() & trees["ours"].keys() - trees["result"].keys():
+            return {}
+        both = commits_["ours"], commits_["result"]
+        renamed = renames.find(self._sh, self._fork.path, *both, self._fork.policy)
+        return {old: new for new, old in renamed.old.items()}
+
     def items(
         self,
         entries: Sequence[Entry],
@@ -71,6 +81,8 @@ class Carried:
                 mine, how = self._mine(file, one["commits"], of_files[path])
                 at = {number: shown.setdefault((path, number), one["id"]) for number in mine}
                 file["where"], more = how if how else (marked.ranges(marked.runs(mine)), ())
+                if path in self._followed and not file["where"]:
+                    file["where"] = f"in {self._followed[path]}"
                 lines = [f"{n:5} {line}" for n, line in mine.items() if at[n] == one["id"]]
                 lines += more
                 file["left"] = path in left
@@ -212,6 +224,8 @@ class Carried:
                 return MADE if path in made else LEFT
             if path in tree or fate != "kept":
                 return ended.get((path, commit), fate) if fate == "kept" else fate
+            if path in self._followed:  # the account looked there, and missed nothing
+                return SAID[Fate.MOVED]
             return GONE if path in ours else _REMOVED if path in removed else _BEFORE
 
         for feature in self._fork.policy.feature:
