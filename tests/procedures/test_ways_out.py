@@ -38,6 +38,12 @@ ELSEWHERE = (
 
 # A shell command that makes the state, in a clone with nothing to do but an upgrade to v1.76.5;
 # `UP` and `ORIGIN` are the two bare repositories.
+WITHOUT_GITHUB = (
+    f"{ELSEWHERE} && {POLICY} && {UPGRADE} && git fetch -q origin && git merge -q --squash "
+    f"origin/upstream-sync/{TAG} && git commit -qm 'chore: upgrade' && "
+    "git push -q --no-verify origin carto/main"
+)
+
 STATES = {
     "nothing": "true",
     "on a detached HEAD": "git checkout -q --detach",
@@ -156,10 +162,10 @@ STATES = {
         f"{ELSEWHERE} && {POLICY} && {UPGRADE} && git commit -q --allow-empty -m 'feat: mine' && "
         "git push -q origin carto/main"
     ),
-    "an upgrade that landed squashed, without GitHub": (
-        f"{ELSEWHERE} && {POLICY} && {UPGRADE} && git fetch -q origin && git merge -q --squash "
-        f"origin/upstream-sync/{TAG} && git commit -qm 'chore: upgrade' && "
-        "git push -q --no-verify origin carto/main"
+    "an upgrade that landed squashed, without GitHub": WITHOUT_GITHUB,
+    "an upgrade that landed squashed, without GitHub, where nobody fetched upstream": (
+        f"{WITHOUT_GITHUB} && git for-each-ref --format='delete %(refname)' refs/remotes/upstream "
+        "| git update-ref --no-deref --stdin"
     ),
     "a policy that landed, behind, with its draft, without GitHub": (
         f"{ELSEWHERE} && cp carto_fork.toml ../draft && {POLICY} && git reset -q --hard HEAD^ && "
@@ -287,6 +293,10 @@ def test_next_leads_to_an_end(
     ("state", "first"),
     [
         ("an upgrade that landed squashed, without GitHub", "invoke fork.heal"),
+        (
+            "an upgrade that landed squashed, without GitHub, where nobody fetched upstream",
+            "git fetch upstream",
+        ),
         (
             "an upgrade that was published before a commit, without GitHub",
             f"git worktree add ../litellm.upstream-sync-{TAG} upstream-sync/{TAG} && "

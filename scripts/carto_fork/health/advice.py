@@ -15,6 +15,7 @@ from ..fork import branches, detection, setup, version_files
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.tags import Tag, TagUse, newest
+from ..merge import authorship
 from ..merge.reverted import reverted_sync
 from ..run import files, git, github
 from ..run.errors import Failed, Refused
@@ -323,9 +324,10 @@ class _Adviser:
         sh, fork, branch = self._sh, self._fork, upgrade.branch
         tag = fork.refs.tag(upgrade.tag)
         with suppress(Refused):
-            lost = inventory.lost(sh, fork) if tag and fork.upstream_tips else None
+            lost = authorship.lost_of_fork(sh, fork, fork.production_commit, tag) if tag else None
             if lost and git.count(sh, fork.path, tag, lost.parent) == 0:  # it landed squashed
-                yield from self._heal("")
+                without = f"{self._production} has {upgrade.tag} without its history."
+                yield from self._heal("" if fork.upstream_tips else without)
         yield from self._taking_in(upgrade)
         why = f"{self._merged(branch).why} Elsewhere, {branches.NEVER_SQUASHED}."
         words = {**asked, "direct": True, "no_pr": False, "no_push": False}
