@@ -71,8 +71,10 @@ def lines(sh: Shell, repo: Path, checked: Verification, entries: Sequence[Entry]
     for entry in entries:
         now = after.get(entry.path) or after.get(entry.where)
         old = trees[entry.side].get(entry.path)
-        text = old and now and git.SUBMODULE not in (old[0], now[0])
-        pairs.append((old[1], now[1]) if old and now and text else ("", ""))
+        if old and now and git.SUBMODULE not in (old[0], now[0]):
+            pairs.append((old[1], now[1]))
+        else:
+            pairs.append(("", ""))
     changes = commits.changes(sh, repo, [pair for pair in pairs if pair[0]])
     return [
         _moved(_line(entry), changes.get(pair, [])) if pair[0] else 0

@@ -449,7 +449,6 @@ def left_behind(sh: Shell, work: Path) -> list[Stray]:
 
 def where_merged(sh: Shell, fork: Fork, work: Path, tag: str) -> Path:
     """A work tree, or if it has no merge of a release, the one that is on its sync branch."""
-
     sync = f"refs/heads/{fork.policy.branches.sync_for(tag)}"
     state = git.work_state(sh, work)
     if state.branch == sync or git.is_ancestor(sh, work, fork.refs.tag(tag), state.head):
