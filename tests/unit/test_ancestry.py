@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from carto_fork.audit.healing import require_provable
+from carto_fork.fork import records
 from carto_fork.fork.fork import Fork
 from carto_fork.fork.policy import load_policy
 from carto_fork.merge import authorship, syncs
@@ -18,7 +19,7 @@ from carto_fork.merge.syncs import Lost
 from carto_fork.run import git
 from carto_fork.run.errors import Refused
 from carto_fork.run.git import Refs
-from repository import Files, Repo
+from repository import Content, Files, Repo
 from world import shell
 
 FILES = 24
@@ -176,6 +177,81 @@ def test_a_squashed_sync_on_another_branch_is_ignored(history: History) -> None:
     history.squash(40, {}, on=41)
     history.repo.on("clean", history.names[0]).commit({"carto": FORK})
     assert history.find(production="clean") is None
+
+
+# --- A release too small to be known by its files ------------------------------------------------
+
+OWN = "".join(f"own_statement_{number}(of_the_fork)\n" for number in range(12))
+
+
+def record(commit: str, text: str | None = None) -> dict[str, Content]:
+    """The record that a commit's release was merged."""
+    pin = records.Pin(object=commit, commit=commit)
+    return {records.TAGS_FILE: records.add_pin(text, f"v{commit[:10]}", pin)}
+
+
+def conflicting(history: History) -> dict[str, Content]:
+    """A fork whose upgrades conflict in dir/1; the files that it has after a decided one."""
+    both: dict[str, Content] = {"dir/1": OWN + FORK}
+    history.repo.commit({"dir/1": OWN}, "the fork's", date=day(0))
+    return both
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_small_squash_is_found_by_the_record_that_comes_with_it(
+    history: History, later: bool
+) -> None:
+    """Two files, of which one had a conflict. The record may be a commit of its own."""
+    both, noted = conflicting(history), record(history.names[2])
+    sync = history.squash(2, both if later else both | noted, on=3)
+    assert later is (history.find() is None)
+    if later:
+        history.repo.commit({"other": FORK}, "the fork's", date=day(3))
+        history.repo.commit(noted, "note", date=day(3))
+    assert history.find() == Lost(sync, history.names[2], 2 - later, ())
+
+
+def test_every_small_squash_of_a_fork_that_always_squashes_is_found(history: History) -> None:
+    both = conflicting(history)
+    history.squash(2, both | record(history.names[2]), on=3)
+    noted = record(history.names[4], history.repo.text(records.TAGS_FILE))
+    two = history.squash(4, both | noted, on=5)
+    assert history.find() == Lost(two, history.names[4], 2, ())
+
+
+def test_a_small_rebase_is_found_by_the_record_that_comes_with_it(history: History) -> None:
+    """Copies of upstream's commits, of which one was resolved by hand, then the record."""
+    both = conflicting(history)
+    for number in (1, 2, 3):
+        history.repo.git("cherry-pick", history.names[number], ok=False)
+        if number == 1:
+            history.repo.put(both)
+            history.repo.git("-c", "core.editor=true", "cherry-pick", "--continue")
+    last = history.repo.git("rev-parse", "HEAD")
+    history.repo.commit(record(history.names[3]), "note")
+    found = history.find()
+    assert found and (found.sync.name, found.parent, found.hidden) == (last, history.names[3], ())
+
+
+@pytest.mark.parametrize(
+    "has",
+    ["nothing", "the version", "a part", "what the fork had", "a commit that is not upstream's"],
+)
+def test_a_record_alone_proves_nothing(history: History, has: str) -> None:
+    both, release, repo = conflicting(history), history.names[3], history.repo
+    fork = repo.commit({f"dir/{n}": OWN for n in range(10, 20)}, "the fork's", date=day(0))
+    files: dict[str, Files] = {
+        "nothing": {},
+        "the version": {"dir/3": text(3, 3)},
+        "a part": {"dir/2": text(2, 3)},
+        "what the fork had": {f"dir/{n}": text(n, 0) for n in range(10, 20)},
+        "a commit that is not upstream's": both,
+    }
+    known = fork if has == "a commit that is not upstream's" else release
+    repo.commit({**files[has], **record(known)}, "note", date=day(4))
+    tips = [repo.git("rev-parse", "theirs")]
+    version = frozenset({"dir/3"} if has == "the version" else {})
+    assert authorship.find_lost(shell(), repo.path, "ours", tips, version) is None
 
 
 # --- The healed history --------------------------------------------------------------------------

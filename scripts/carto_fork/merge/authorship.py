@@ -16,7 +16,7 @@ from ..fork.patterns import matching
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import substantive
-from . import renames, syncs
+from . import claims, renames, syncs
 from .commits import Changed, Versions, changes, log_of
 from .hunks import Change, Commit, Customisations, Sync
 from .syncs import Lost
@@ -41,7 +41,8 @@ def read(
     landed: dict[Commit, Changed] = {}
     brought: set[str] = set()
     suspects = syncs.suspects(log, copies)
-    for suspect, sync in syncs.among(sh, repo, suspects, upstream, version_files):
+    known = claims.syncs_in(sh, repo, log, suspects, copies, upstream, version_files)
+    for suspect, sync in known:
         squashed[suspect.commit] = sync
         landed[suspect.commit] = _between(sh, repo, sync, suspect.commit.name)
         brought |= suspect.names
@@ -69,8 +70,8 @@ def read(
                 paths[path].append((commit, None))
                 removed.setdefault(path, versions[-1] is None)
     # Not of squashed syncs: to compare their many files takes long.
-    known = {e.commit: e.parents for e in log if e.commit in merges and e.commit not in squashed}
-    for commit, found in _renamed_in(sh, repo, merges, known).items():
+    forked = {e.commit: e.parents for e in log if e.commit in merges and e.commit not in squashed}
+    for commit, found in _renamed_in(sh, repo, merges, forked).items():
         merges[commit] = {**merges[commit], **found}
         for path, versions in found.items():
             paths[path] = [(c, versions if c == commit else v) for c, v in paths[path]]
@@ -113,9 +114,21 @@ def _read_of_fork(sh: Shell, fork: Fork, ours: str, upstream: Sequence[str]) -> 
     upstreams = {p for commit in (upstream[0], *bases) for p in git.tree(sh, fork.path, commit)}
     made = fork.policy.generated(changed).keys()
     tree = git.tree(sh, fork.path, ours).keys()
-    gone = {path for path in changed - tree - made if not generated.VENDORED.search(path)}
-    own = replace(own, older=renames.Older(sh, fork.path, (ours, *upstream), tree, gone))
-    return telling(own, tree, upstreams, made)
+    return telling(_with_names(sh, fork.path, own, (ours, *upstream), made), tree, upstreams, made)
+
+
+def _with_names(
+    sh: Shell, repo: Path, own: Customisations, commits: Sequence[str], made: Set[str] = frozenset()
+) -> Customisations:
+    """The same, with the older names of fork files.
+
+    commits: the fork's, and upstream's. made: the generated files.
+    """
+    if not isinstance(own.lines, _Lines):
+        return own
+    tree = git.tree(sh, repo, commits[0]).keys()
+    gone = {path for path in own.lines.paths - tree - made if not generated.VENDORED.search(path)}
+    return replace(own, older=renames.Older(sh, repo, commits, tree, gone))
 
 
 def telling(own: Customisations, ours: Set[str], known: Set[str], made: Set[str]) -> Customisations:
@@ -480,7 +493,8 @@ def find_lost(
     log = log_of(sh, repo, production, upstream)
     copies = syncs.copies(sh, repo, [entry for entry in log if entry.landed >= merged], upstream)
     recent = [suspect for suspect in syncs.suspects(log, copies) if suspect.landed >= merged]
-    if not any(syncs.among(sh, repo, recent, upstream, version_files)):
+    if not claims.syncs_in(sh, repo, log, recent, copies, upstream, version_files):
         return None
     own = _read_once(sh, repo, production, upstream, version_files)
-    return syncs.newest_lost(sh, repo, production, merged, own)
+    named = _with_names(sh, repo, own, (production, *upstream))
+    return syncs.newest_lost(sh, repo, production, merged, named)

@@ -440,14 +440,18 @@ def _lacks(sh: Shell, repo: Path, sync: str, parent: str, path: str) -> bool:
 
 
 def healed_commit(sh: Shell, repo: Path, production: str, lost: Lost) -> str:
-    """A commit with a branch's files, and with both its history and the lost one.
+    """A commit with a branch's files, and with both its history and the lost one."""
+    return with_history(sh, repo, production, lost.parent, f"forecast: heal {lost.sync.name}")
+
+
+def with_history(sh: Shell, repo: Path, commit: str, parent: str, message: str) -> str:
+    """A commit with the files of another one, and with its history and a second one.
 
     It exists in the object store only, for forecasts: no ref leads to it.
     """
     words = ["git", "-C", str(repo), "-c", "user.name=carto-fork", "-c", "user.email=carto-fork"]
-    words += ["commit-tree", f"{production}^{{tree}}", "-p", production, "-p", lost.parent]
-    made = sh.read([*words, "-m", f"forecast: heal {lost.sync.name}"])
-    return git.checked(made, "healed history").line
+    words += ["commit-tree", f"{commit}^{{tree}}", "-p", commit, "-p", parent, "-m", message]
+    return git.checked(sh.read(words), "healed history").line
 
 
 # --- The fork's side of a merge -------------------------------------------------------------------
