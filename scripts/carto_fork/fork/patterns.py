@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -83,7 +83,7 @@ def _fitting(patterns: tuple[str, ...]) -> Callable[[str], object]:
         return spec.match_file
     # Without negated patterns the order does not matter, so one regular expression is enough.
     texts = filter(None, (_Glob.pattern_to_regex(pattern)[0] for pattern in patterns))
-    return partial(_fit, "|".join(texts) or "(?!)", "|".join(patterns))
+    return _fitting_one("|".join(texts) or "(?!)", "|".join(patterns))
 
 
 class _Glob(GitIgnoreSpecPattern):
@@ -92,13 +92,22 @@ class _Glob(GitIgnoreSpecPattern):
     def match_file(self, file: Any) -> RegexMatchResult | None:
         """The match of a path; None if it does not match."""
         text = self.regex.pattern if self.regex else "(?!)"
-        found: Any = _fit(text, str(self.pattern), file)
+        found: Any = _fitting_one(text, str(self.pattern))(file)
         return found and RegexMatchResult(found)
 
 
-def _fit(regex: str, pattern: str, path: str) -> Match[str] | None:
-    with _in_time(pattern, path):
-        return compiled(regex, lines=False).match(path, timeout=LONGEST)
+@cache
+def _fitting_one(regex: str, pattern: str) -> Callable[[str], Match[str] | None]:
+    """Whether a path matches a regular expression, which is that of a pattern."""
+    matches = compiled(regex, lines=False).match
+
+    def fits(path: str) -> Match[str] | None:
+        try:  # called for every path of a tree, so without a context manager
+            return matches(path, timeout=LONGEST)
+        except TimeoutError:
+            raise _too_long(pattern, path) from None
+
+    return fits
 
 
 @contextmanager
@@ -106,11 +115,15 @@ def _in_time(pattern: str, text: str) -> Iterator[None]:
     try:
         yield
     except TimeoutError:
-        raise Refused(
-            f"The pattern {pattern[:99]!r} took over {LONGEST:.0f} seconds on {text[:60]!r}.",
-            untouched="It decided nothing.",
-            then="rewrite it: no part may match in many ways, as (a|aa)+ and *a*a*a* do.",
-        ) from None
+        raise _too_long(pattern, text) from None
+
+
+def _too_long(pattern: str, text: str) -> Refused:
+    return Refused(
+        f"The pattern {pattern[:99]!r} took over {LONGEST:.0f} seconds on {text[:60]!r}.",
+        untouched="It decided nothing.",
+        then="rewrite it: no part may match in many ways, as (a|aa)+ and *a*a*a* do.",
+    )
 
 
 # --- What is wrong -------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from ..audit.fates import Fate
@@ -34,6 +35,8 @@ _MOST_FILES = 40
 """Of so many files of a commit each fate is shown."""
 _WRAPPED = 10
 """So many characters of a line are not found in another one by chance."""
+_MOST_READ = 100_000_000
+"""So many bytes of earlier versions are read, to tell what each commit did to a file."""
 _LONGEST = 100_000
 """In a text of more characters nobody looks for lines that are wrapped in another way."""
 
@@ -105,6 +108,10 @@ class Carried:
             return {}, None
         names, path = {commit.name for commit in by}, file["path"]
         mine = {n: line for n, (line, who) in lines.items() if not (names and who) or names & who}
+        if path in self._together:
+            said = marked.ranges(marked.runs(mine)) or self._without_lines(path, by)[0]
+            many = counted(len(self._files[path]), "fork commit")
+            return mine, (f"{said}: of {many} together, which are not told apart", [])
         if mine or file["fate"] != "kept":
             return mine, None
         there = {x for commit in by for x in self._kept.get((path, commit), ((), ()))[0]}
@@ -151,15 +158,40 @@ class Carried:
     # --- What is there of a commit
 
     @cached_property
-    def _read(self) -> Collection[str]:
+    def _same(self) -> Mapping[str, str]:
+        """What became of the files of which, as a whole, nothing is the fork's."""
+        four = {p: tuple(self._sides.trees[side].get(p) for side in _SIDES) for p in self._files}
+        return {
+            path: _SAME if ours == base else _TAKEN
+            for path, (base, ours, theirs, now) in four.items()
+            if ours and (ours == base or now == theirs)
+        }
+
+    @cached_property
+    def _read(self) -> Set[str]:
         """The files of which the lines are read."""
-        ours, base = (self._sides.trees[side] for side in ("ours", "base"))
-        return {p for p in self._sides.mine.keys() & ours.keys() if ours[p] != base.get(p)}
+        return self._sides.mine.keys() - self._same.keys() - self._together
+
+    @cached_property
+    def _together(self) -> Set[str]:
+        """The files that so many commits changed that nobody reads what each of them did: those
+        with the most to read, such as translations that a bot writes again and again."""
+        paths = self._sides.mine.keys() - self._same.keys()
+        names = {path: self._sides.trees["result"][path][1] for path in paths}
+        facts = git.objects(self._sh, self._fork.path, [*names.values()])
+        sizes = [int(size) if size.isdigit() else 0 for *_, size in map(str.split, facts)]
+        read = {
+            path: size * len(self._files.get(path, ()))
+            for path, size in zip(names, sizes, strict=True)
+        }
+        whole = accumulate(sorted(read.values()))
+        fits = sum(so_far <= _MOST_READ for so_far in whole)
+        return {*sorted(read, key=lambda path: (read[path], path))[fits:]}
 
     @cached_property
     def _made(self) -> Mapping[tuple[str, Commit], Sequence[Change]]:
         """What each commit did to each file of the result."""
-        asked = [(p, commit) for p in self._sides.mine for commit in self._files.get(p, ())]
+        asked = [(path, commit) for path in self._read for commit in self._files.get(path, ())]
         made = authorship.made(self._sh, self._fork.path, self._sides.own, asked)
         # What a copied commit did, only the log knows.
         log = self._sides.log.values()
@@ -177,7 +209,8 @@ class Carried:
         """What is there of each commit's change of a file, as far as that is known."""
         trees = self._sides.trees
         versions = {
-            path: [trees[side].get(path, ("", ""))[1] for side in _SIDES] for path in self._read
+            path: [trees[side].get(path, ("", ""))[1] for side in _SIDES]
+            for path in self._read & trees["ours"].keys()
         }
         names = {name for of_file in versions.values() for name in of_file}
         texts = git.blobs(self._sh, self._fork.path, names - {""})
@@ -199,13 +232,8 @@ class Carried:
         """What became of changes of fork commits of which the result has nothing that upstream does
         not have, though this merge lost nothing of them; by file and commit."""
         ended = {(path, x.name): one.state for (path, x), one in self._there.items() if one.state}
-        trees = self._sides.trees
-        for path in self._files:
-            ours, base, theirs, now = (
-                trees[x].get(path) for x in ("ours", "base", "theirs", "result")
-            )
-            if ours and (same := _SAME if ours == base else _TAKEN if now == theirs else ""):
-                ended |= {(path, commit.name): same for commit in self._files[path]}
+        for path, state in self._same.items():
+            ended |= {(path, commit.name): state for commit in self._files[path]}
         return ended
 
     def _owners(self, entries: Sequence[Entry], left: Collection[str]) -> Iterator[dict[str, Any]]:

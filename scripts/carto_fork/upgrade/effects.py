@@ -145,12 +145,15 @@ def uses(name: str, home: str, path: str, lines: Sequence[str]) -> list[int]:
         bare = True
     else:
         bare = any(
-            _BRINGS.match(line) and re.search(rf"\b{re.escape(module)}\b", line) for line in lines
+            module in line and _BRINGS.match(line) and re.search(rf"\b{re.escape(module)}\b", line)
+            for line in lines
         )
         bare = bare and place.suffix not in (".go",)
     word = re.compile(_QUALIFIED.format(re.escape(name)))
     found = []
     for number, line in enumerate(lines):
+        if name not in line:
+            continue
         for match in word.finditer(_NOTE.sub("", line)):
             before = line[: match.start()].rstrip()[-1:]
             if (match[1] in scopes) if match[1] else (bare and before not in (".", '"', "'")):

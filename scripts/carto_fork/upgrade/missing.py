@@ -80,6 +80,7 @@ class Missing:
         self._sh, self._repo, self._merge = sh, fork.path, merge
         self._sides, self._outcomes, self._room, self._pages = sides, outcomes, room, pages
         self._patched: set[tuple[Side, str]] = set()
+        self._named: set[str] = set()
 
     def items(self, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
         """An item for the changes of a file of which the same became, or for the same change in
@@ -99,6 +100,7 @@ class Missing:
             for row in ([files] if len(files) >= _SEVERAL and _lines(files[0]) else zip(files))
         ]
         texts, used = self._texts(entries), self._used(rows)
+        self._named = self._names(of_files.values())
         together: dict[tuple[Side, str], list[Entry]] = defaultdict(list)
         for entry in entries:
             is_done = self._since.of_change([entry]).is_settled
@@ -273,25 +275,33 @@ class Missing:
     def _unused(self, of_file: Sequence[Entry]) -> str:
         """The variables of style sheets that missing lines define, if that is all they do, and if
         the result does not name them; else ""."""
-        lines = [x for entry in of_file for x in entry.account.missing if substantive(x)]
-        found = [match[1] for line in lines if (match := _VARIABLE.match(line))]
-        if not found or len(found) < len(lines) or any(entry.account.back for entry in of_file):
-            return ""
-        words = ["git", "-C", str(self._repo), "grep", "-I", "-l", "-w", "-F", "--no-color"]
-        words += [word for name in found for word in ("-e", name)]
-        answer = self._sh.read([*words, self._sides.commits["result"], "--"])
-        return listed(found) if not git.checked(answer, "names", 1).out else ""
+        found = _variables(of_file)
+        return listed(found) if found and self._named.isdisjoint(found) else ""
 
     def _orphan(self, path: str) -> str:
         """The name of a style sheet that the result lacks, and that nothing in it names; else
         ""."""
+        return stem if (stem := self._stem(path)) not in self._named else ""
+
+    def _stem(self, path: str) -> str:
+        """By what others name a style sheet that the result lacks; "" if it is none."""
         name = PurePosixPath(path)
-        if path in self._sides.trees["result"] or not _STYLES.search(name.suffix):
-            return ""
-        stem = name.stem.lstrip("_")
-        words = ["git", "-C", str(self._repo), "grep", "-I", "-l", "-F", "--no-color", "-e", stem]
-        answer = self._sh.read([*words, self._sides.commits["result"], "--"])
-        return stem if not git.checked(answer, "names", 1).out else ""
+        lacks_it = path not in self._sides.trees["result"] and _STYLES.search(name.suffix)
+        return name.stem.lstrip("_") if lacks_it else ""
+
+    def _names(self, files: Iterable[Sequence[Entry]]) -> set[str]:
+        """The variables and the names of style sheets among what is missing that the result
+        names."""
+        found, read = set[str](), [*files]
+        variables = {name for of_file in read for name in _variables(of_file)}
+        stems = {self._stem(of_file[0].path) for of_file in read} - {""}
+        for names, how in ((variables, ["-w"]), (stems, [])):
+            words = ["git", "-C", str(self._repo), "grep", "-I", "-h", "-o", "-F", "--no-color"]
+            words += [*how, *(word for name in sorted(names) for word in ("-e", name))]
+            if names:
+                answer = self._sh.read([*words, self._sides.commits["result"], "--"])
+                found |= {*git.checked(answer, "names", 1).out.splitlines()}
+        return found
 
     def _went(self, commit: Commit, path: str, lines: Iterable[str]) -> str:
         """The file to which a commit of upstream moved the place in a file where some lines were,
@@ -485,3 +495,11 @@ def eye(path: str, what: str, label: str, kind: str, **more: Any) -> dict[str, A
     one: dict[str, Any] = {"reason": "", "lines": (), "commits": (), "page": "", "commands": ()}
     one |= {"more": 0, "effect": None, "about": (), "settled": False}
     return one | {"path": path, "what": what, "label": label, "kind": kind, "fate": label} | more
+
+
+def _variables(of_file: Sequence[Entry]) -> list[str]:
+    """The variables of style sheets that missing lines define, if that is all they do."""
+    lines = [x for entry in of_file for x in entry.account.missing if substantive(x)]
+    found = [match[1] for line in lines if (match := _VARIABLE.match(line))]
+    is_all = len(found) == len(lines) and not any(entry.account.back for entry in of_file)
+    return found if is_all else []
