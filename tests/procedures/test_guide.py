@@ -276,6 +276,7 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
         "invoke fork.heal",
         f"{why} This records the ancestry that was lost.",
     )
+    assert "\nNext: `invoke fork.heal`, then run `invoke release`" in world.run("release").err
     healed = follow(world)
     assert healed.code == 0
     command, _ = following(world)

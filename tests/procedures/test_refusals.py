@@ -277,19 +277,44 @@ def test_an_older_release_is_refused(world: World) -> None:
     assert world.refs(world.fork) == before | {"refs/tags/v1.75.1": old}
 
 
-def test_a_release_of_the_version_on_production_is_refused(world: World) -> None:
+BUMP = "invoke branch.start --name version && invoke bump-version --tag v1.75.2-stable"
+LOWER = f"{BUMP} && invoke branch.pr"
+
+
+def test_a_release_of_the_version_on_production_is_refused_with_both_ways_on(world: World) -> None:
+    """`next` and `fork.heal` name them, too: nobody is led to what is refused."""
+    newest = "v1.77.2-stable"
     project = (world.fork / "pyproject.toml").read_text()
-    push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", "1.76.5")})
+    push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", "1.77.2")})
     what = (
-        f"{TAG} is not newer than 1.76.5, the version on carto/main, "
-        "although carto/main contains no merge of it."
+        f"{newest} is not newer than 1.77.2, the version on carto/main, although carto/main "
+        "contains no merge of it, and nothing proves that a commit brought it."
     )
-    again = f"upgrade-carto --tag {TAG} --unhealed"
-    then = (
-        f"lower it there with `bump-version`; or run `invoke {again}` to merge {TAG} all the same."
-    )
-    refused(world, message(what, then, FETCHED))
-    assert world.run(f"{again} --dry").code == 0
+    again = f"invoke upgrade-carto --tag {newest} --unhealed"
+    lower = f"if somebody only raised the version, lower it: `{LOWER}`"
+    then = f"run `{again}` to merge {newest} all the same; or, {lower}."
+    done = world.run(f"upgrade-carto --tag {newest}")
+    assert (done.err, done.code) == (message(what, then, FETCHED), 1)
+    world.git("fetch --quiet origin")
+    world.git("fetch --quiet --no-tags upstream")
+    following = world.run("next").out
+    assert following.startswith(f"{again}\n") and LOWER in following
+    assert f"Next: `{again}` merges {newest}; or, {lower}\n" in world.run("fork.heal").out
+    assert world.paste(f"{again} --dry").code == 0
+
+
+def test_a_release_older_than_the_version_on_production_is_refused_with_the_way_on(
+    world: World,
+) -> None:
+    project = (world.fork / "pyproject.toml").read_text()
+    push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", "1.99.0")})
+    what = f"{TAG} is not newer than 1.99.0, the version on carto/main."
+    lower = f"if somebody only raised the version, lower it: `{LOWER}`"
+    newer = "choose a newer release; `invoke status` names the newest one"
+    refused(world, message(what, f"{newer}; or, {lower}.", FETCHED))
+    world.git("fetch --quiet origin")
+    assert world.run("next").out.startswith(f"{LOWER}\n")
+    assert world.paste(BUMP).code == 0
 
 
 def test_a_tag_that_is_merged_already_is_nothing_to_do(world: World) -> None:

@@ -433,7 +433,8 @@ def test_release_is_refused_if_the_version_file_is_ahead(world: World, github: G
     commit_in(world, world.origin, f"refs/heads/{sync}", {"x": "y\n"}, PRODUCTION)
     world.git(f"branch --quiet {sync} carto/main")
     finish = (
-        "Next: finish the upgrade to v1.77.2-stable: `invoke upgrade-carto --tag v1.77.2-stable`"
+        "Next: finish the upgrade to v1.77.2-stable: "
+        "`invoke upgrade-carto --tag v1.77.2-stable --unhealed`; merge it, then run"
     )
     assert finish in refused(world, github)
     head = f"--base carto/main --head {sync}"

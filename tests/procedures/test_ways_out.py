@@ -162,6 +162,10 @@ STATES = {
         f"{ELSEWHERE} && {POLICY} && {UPGRADE} && git commit -q --allow-empty -m 'feat: mine' && "
         "git push -q origin carto/main"
     ),
+    "an upgrade of which only the version landed, without GitHub": (
+        f"{ELSEWHERE} && {POLICY} && {UPGRADE} && sed -i 's/1.75.2\"/1.76.5\"/' pyproject.toml && "
+        "git commit -qam 'chore: version' && git push -q origin carto/main"
+    ),
     "an upgrade that landed squashed, without GitHub": WITHOUT_GITHUB,
     "an upgrade that landed squashed, without GitHub, where nobody fetched upstream": (
         f"{WITHOUT_GITHUB} && git for-each-ref --format='delete %(refname)' refs/remotes/upstream "
@@ -299,6 +303,11 @@ def test_next_leads_to_an_end(
         ),
         (
             "an upgrade that was published before a commit, without GitHub",
+            f"git worktree add ../litellm.upstream-sync-{TAG} upstream-sync/{TAG} && "
+            f"git -C ../litellm.upstream-sync-{TAG} merge --no-edit origin/carto/main",
+        ),
+        (
+            "an upgrade of which only the version landed, without GitHub",
             f"git worktree add ../litellm.upstream-sync-{TAG} upstream-sync/{TAG} && "
             f"git -C ../litellm.upstream-sync-{TAG} merge --no-edit origin/carto/main",
         ),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..fork import branches, records, recovery
+from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, require_right_urls, require_whole_history
 from ..fork.policy import Side
 from ..fork.session import Session
+from ..fork.tags import Tag, TagScheme
 from ..merge import authorship, conflicts
 from ..merge.authorship import lost_of_fork
 from ..merge.syncs import Lost, healed_commit
@@ -183,6 +184,33 @@ def require_provable(fork: Fork, lost: Lost, unhealed: str = UNHEALED) -> None:
     )
 
 
+def only_stated(
+    schemes: Sequence[TagScheme], refs: git.Refs, versions: Iterable[str], contained: Tag | None
+) -> Tag | None:
+    """The newest stable release whose version is stated, if the newest one contained is older."""
+    stated = {*versions}
+    known = (tags.classify(name, schemes) for name in refs.tags())
+    named = [
+        tag.name for tag in known if tag and any(version_files.same(tag.release, x) for x in stated)
+    ]
+    tag = tags.newest(named, schemes, *tags.STABLE)
+    return tag if tag and contained and tag.version > contained.version else None
+
+
+ONLY_RAISED = "if somebody only raised the version, lower it"
+
+
+def lowering(command: Callable[..., str], contained: Tag | None) -> str:
+    """The command line that states the version of the newest release in production again; "" if
+    production has no release.
+
+    command: makes the command line of a task from its name and options.
+    """
+    if contained is None:
+        return ""
+    return branches.on_a_branch(command, "version", command("bump-version", tag=contained.name))
+
+
 def values(lost: Lost | None) -> dict[str, str]:
     """The values of the healing step's placeholders, if there is something to heal."""
     if lost is None:
@@ -233,7 +261,7 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
     if s.json:
         s.print_json(ill and ill.as_json())
     if ill is None:
-        s.console.say(f"{production} has the ancestry of every sync; nothing to heal.")
+        _say_well(s, fork)
         return
     _show(s.console, ill, production)
     try:
@@ -254,6 +282,25 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
 
 
 # --- What is printed -----------------------------------------------------------------------------
+
+
+def _say_well(s: Session, fork: Fork) -> None:
+    """Print that nothing can be healed; and what helps if a release is stated and is not there."""
+    production, commit = fork.policy.branches.production, fork.production_commit
+    there = releases.tags_there(s.sh, fork) or fork.refs
+    contained = releases.contained(s.sh, fork, commit, there)
+    versions = [v for _, places in version_files.at(s.sh, fork, commit) for v in places.values()]
+    only = only_stated(fork.policy.tags, there, versions, contained)
+    if only is None:
+        s.console.say(f"{production} has the ancestry of every sync; nothing to heal.")
+        return
+    s.console.say(
+        f"{production} states {only.name}'s version but lacks its commits, and nothing proves that "
+        "a commit brought them: there is nothing to heal."
+    )
+    anew = s.command("upgrade-carto", tag=only.name, unhealed=True)
+    lower = lowering(s.command, contained)
+    s.console.next(f"`{anew}` merges {only.name}; or, {ONLY_RAISED}: `{lower}`")
 
 
 def _show(console: Console, healing: Healing, production: str) -> None:

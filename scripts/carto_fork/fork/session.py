@@ -287,8 +287,8 @@ class Session(Runner):
         advice = advice.replace("`fork.heal --check`", f"`{self.command('fork.heal', check=True)}`")
         named = r"`(setup|status|next|branch\.pr|fork\.(?:config|init|heal))`"
         advice = re.sub(named, lambda task: f"`{self.command(task[1])}`", advice)
-        whole = r"`(upgrade-carto|verify|bump-version)( --[^`]*)`"
-        advice = re.sub(whole, lambda of: f"`{self.command(of[1])}{of[2]}`", advice)
+        whole = r"(?:(?<=`)|(?<=&& ))(?:(?:upgrade-carto|verify|bump-version|branch\.start)(?= --)"
+        advice = re.sub(rf"{whole}|branch\.pr(?=`))", lambda of: self.command(of[0]), advice)
         request = r"`resolve-conflicts --pr ([^\s`]+)`"
         return re.sub(request, lambda of: self.command("resolve-conflicts", pr=of[1]), advice)
 

@@ -87,10 +87,7 @@ class _Adviser:
                 yield from self._behind()
             if fork.draft and (self._source or not is_needed(fork.policy, self._read)):
                 yield from self._draft()
-            squashed, why = self._facts.squashed, ""
-            if squashed:
-                why = f"{self._production} states {squashed.name}'s version but lacks its commits."
-            yield from self._heal(why)
+            yield from self._heal(self._facts.states_only)
         yield from self._reverted()
         yield from self._unreachable()
         yield from self._change()
@@ -282,6 +279,9 @@ class _Adviser:
         tag = upgrade.tag
         options = remembered(self._fork, tag)
         asked = options.words()
+        if self._facts.squashed and self._facts.squashed.name == tag:
+            yield from self._heal(self._facts.states_only)
+            asked["unhealed"] = True  # nothing proves that a commit brought it
         again = self._command("upgrade-carto", tag=tag, **asked)
         place = git.nearest(self._fork.place_for(upgrade.branch))
         then = f"then run `{again}`."
@@ -487,6 +487,7 @@ class _Adviser:
             why = why or "Upstream has a newer stable release."
             if closed := self._syncs.get(release.name):
                 why += f" Pull request {closed.number} for it was closed; this opens another one."
+            yield from under_way.not_newer(self._facts, release, self._command)
             yield Advice(self._command("upgrade-carto", tag=release.name), why)
 
     def _unreleased(self) -> Iterator[Advice]:

@@ -13,7 +13,7 @@ from ..adopt.copies import BRANCH, superseded
 from ..audit import healing, inventory, review
 from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
-from ..fork.tags import Tag, TagScheme, TagUse
+from ..fork.tags import Tag, TagUse
 from ..merge import conflicts
 from ..merge.reverted import Reverted, reverted_sync
 from ..run import git
@@ -81,6 +81,14 @@ class Status:
     notes: tuple[str, ...]
     problems: tuple[str, ...]
 
+    @property
+    def states_only(self) -> str:
+        """That production states the version of a release that it lacks; "" if it does not."""
+        only = self.squashed
+        return (
+            f"{self.production} states {only.name}'s version but lacks its commits." if only else ""
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``: tags by their names."""
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "here"}
@@ -130,7 +138,7 @@ def read(sh: Shell, fork: Fork) -> Status:
         production=policy.branches.production,
         version=version,
         contained=contained,
-        squashed=_squashed(policy.tags, upstream_refs, version, contained),
+        squashed=healing.only_stated(policy.tags, upstream_refs, version.values(), contained),
         own_release=own,
         upstream_release=newest,
         online=online,
@@ -170,20 +178,6 @@ def stated_versions(sh: Shell, fork: Fork, ref: str) -> tuple[dict[str, str], li
             continue
         versions.update({f"{file.path}: {key}": version for key, version in stated.items()})
     return versions, problems
-
-
-def _squashed(
-    schemes: Sequence[TagScheme], refs: git.Refs, version: dict[str, str], contained: Tag | None
-) -> Tag | None:
-    """The newest stable tag whose version is stated, if the contained one is older."""
-    stated = [
-        name
-        for name in refs.tags()
-        if (tag := tags.classify(name, schemes))
-        and any(version_files.same(tag.release, stated) for stated in set(version.values()))
-    ]
-    tag = tags.newest(stated, schemes, *tags.STABLE)
-    return tag if tag and contained and tag.version > contained.version else None
 
 
 def _mismatches(

@@ -6,12 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..fork import branches
+from ..audit import healing
+from ..fork import branches, version_files
 from ..fork.fork import Fork
+from ..fork.tags import Tag
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, printable
 from ..upgrade import begun
+from .status import Status
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,20 @@ def ways_out(
     detached = not branch and state.head != git.NULL
     if detached and (lost := branches.stray_of(sh, work, state.head)):
         yield Advice(command("branch.recover"), f"HEAD is detached, and {lost.described}.")
+
+
+def not_newer(facts: Status, release: Tag, command: Callable[..., str]) -> Iterator[Advice]:
+    """What to do about a release that is not newer than the stated version, and that nothing proves
+    to be in production: its upgrade would be refused."""
+    stated = next(iter(facts.version.values()), "")
+    if version_files.number(stated) < release.version:
+        return
+    lower = healing.lowering(command, facts.contained)
+    why = f"{facts.production} states {printable(stated)} but lacks {release.name}, and nothing "
+    why += "proves that a commit brought it."
+    if version_files.number(stated) == release.version:
+        anew = command("upgrade-carto", tag=release.name, unhealed=True)
+        other = f"; or, {healing.ONLY_RAISED}: `{lower}`" if lower else ""
+        yield Advice(anew, f"{why} This merges it all the same{other}.")
+    elif lower:
+        yield Advice(lower, f"{why} This lowers the version to what it contains.")

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from ..audit import review
+from ..audit import healing, review
 from ..ci import notify
 from ..fork import records, releases, tags, version_files
 from ..fork.branches import fetch_tag, on_a_branch
@@ -335,8 +335,8 @@ def _require_version(
     """Raises Refused if the production branch states another version than that of the upstream
     release in it."""
     production = fork.policy.branches.production
-    for file, stated in version_files.at(sh, fork, commit):
-        for key, version in stated.items():
+    for file, places in version_files.at(sh, fork, commit):
+        for key, version in places.items():
             if version_files.same(version, upstream.release):
                 continue
             problem = (
@@ -352,16 +352,19 @@ def _require_version(
                 origin, why = fork.policy.remotes.origin, version_files.why_differs
                 hosted = github.slug_of(origin.url) is not None
                 pulls = github.pulls(sh, fork.hub(origin), base=production) if hosted else ()
-                if syncs := [pull for pull in pulls if fork.policy.branches.tag_of(pull.head)]:
+                newer = begun.newest(fork, upstream)
+                there = releases.tags_there(sh, fork) or fork.refs
+                only = healing.only_stated(fork.policy.tags, there, [version], upstream)
+                stated = only.name if only else ""
+                if any(begun.is_squashed(sh, fork, tag) for tag in {newer, stated}):
+                    then = f"`{command('fork.heal')}`, then run the same command again."
+                elif syncs := [pull for pull in pulls if fork.policy.branches.tag_of(pull.head)]:
                     merge = f"merge pull request {syncs[0].number} ({syncs[0].url})"
                     then = f"{merge}, then run the same command again. Otherwise: {then}"
-                elif (newer := begun.newest(fork, upstream)) and begun.is_squashed(sh, fork, newer):
-                    then = f"`{command('fork.heal')}`, then run the same command again."
                 elif newer:
-                    finish = (
-                        f"finish the upgrade to {newer}: `{command('upgrade-carto', tag=newer)}`"
-                    )
-                    then = f"{finish}; merge it, then run the same command again. Otherwise: {then}"
+                    line = command("upgrade-carto", tag=newer, unhealed=newer == stated)
+                    finish = f"finish the upgrade to {newer}: `{line}`; merge it"
+                    then = f"{finish}, then run the same command again. Otherwise: {then}"
                 raise Refused(
                     f"{problem}, which is older: {why(version, upstream.release)}.", then=then
                 )

@@ -180,8 +180,7 @@ class Options:
 
         What the automation does a person continues with `upgrade-carto`, which has them all.
         """
-        line = session.command("", "upgrade-carto", tag=self.tag, **self.words() | more)
-        return f"`{line.strip()}`"
+        return f"`{plain('upgrade-carto', tag=self.tag, **self.words() | more)}`"
 
     def words(self) -> dict[str, bool]:
         """The same as options of `upgrade-carto`, without the tag."""
@@ -194,6 +193,11 @@ class Options:
             "no_pr": not (self.request or self.automatic),
             "no_proposals": not self.proposals,
         }
+
+
+def plain(task: str, **options: str | bool) -> str:
+    """The command line of a task in advice, which is spelled out when it is printed."""
+    return session.command("", task, **options).strip()
 
 
 _ASKED = "asked.json"

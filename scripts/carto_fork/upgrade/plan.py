@@ -277,18 +277,24 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, options: 
     if not older:
         return
     problem = f"{tag.name} is not newer than {before}, the version on {production}"
+    there = releases.tags_there(sh, fork) or fork.refs
+    contained = releases.contained(sh, fork, target.base, there)
+    lower = healing.lowering(begun.plain, contained)
+    lower = f"; or, {healing.ONLY_RAISED}: `{lower}`" if lower else ""
     if Version(before) != tag.version:
-        raise Refused(f"{problem}.", then="choose a newer release; `status` names the newest one.")
+        newer = "choose a newer release; `status` names the newest one"
+        other = lower if contained and tag > contained else ""
+        raise Refused(f"{problem}.", then=f"{newer}{other}.")
     if options.unhealed:
         return
-    lost = authorship.lost_of_fork(sh, fork, target.base, target.commit)
-    record = "see `fork.heal --check`" if lost and lost.hidden else "record it with `fork.heal`"
+    anew = f"run {options.typed(unhealed=True)} to merge {tag.name} all the same"
+    if lost := authorship.lost_of_fork(sh, fork, target.base, target.commit):
+        record = "see `fork.heal --check`" if lost.hidden else "record it with `fork.heal`"
+        raise Refused(f"{problem}: {healing.described(lost)}.", then=f"{record}; or {anew}.")
     raise Refused(
-        f"{problem}: {healing.described(lost)}."
-        if lost
-        else f"{problem}, although {production} contains no merge of it.",
-        then=f"{record if lost else 'lower it there with `bump-version`'}; or run "
-        f"{options.typed(unhealed=True)} to merge {tag.name} all the same.",
+        f"{problem}, although {production} contains no merge of it, and nothing proves that a "
+        "commit brought it.",
+        then=f"{anew}{lower}.",
     )
 
 
