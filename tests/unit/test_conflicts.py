@@ -13,7 +13,8 @@ from carto_fork.fork.fork import Fork
 from carto_fork.fork.policy import Kind, Side
 from carto_fork.merge import authorship, conflicts, hunks
 from carto_fork.merge.decisions import Knowledge, decide
-from carto_fork.merge.hunks import Commit, Conflict, Customisations, Memory, Texts
+from carto_fork.merge.hunks import Commit, Conflict, Customisations, Texts
+from carto_fork.merge.memory import Memory
 from carto_fork.merge.resolution import dossiers
 from carto_fork.merge.resolve import resolve
 from carto_fork.merge.words import Words

@@ -18,7 +18,8 @@ from carto_fork.fork.records import Drop
 from carto_fork.merge import hunks
 from carto_fork.merge.absorbed import is_absorbed
 from carto_fork.merge.decisions import Decision, Knowledge, decide
-from carto_fork.merge.hunks import Commit, Conflict, Customisations, Memory, Stage, Texts
+from carto_fork.merge.hunks import Commit, Conflict, Customisations, Stage, Texts
+from carto_fork.merge.memory import Memory
 from carto_fork.run.text import lines_of
 
 DEFAULT = policy.load_policy().policy
@@ -1076,9 +1077,19 @@ def test_a_resolution_with_changed_context_is_not_remembered() -> None:
 
 
 def test_a_hunk_left_for_a_person_shows_how_an_earlier_conflict_was_resolved() -> None:
-    memory = taught((clash("b", "a", "d"), lines("d")))
+    """Not one in the same file about other lines, which the newest merge may have decided."""
+    memory = taught((clash("q", "p", "r"), lines("q")), (clash("b", "a", "d"), lines("d")))
     decision = settle(clash("b", "a", "c"), memory=memory)
-    assert (decision.left, decision.past) == (1, "1234567890 took upstream's side")
+    assert (decision.left, decision.past) == (1, "1234567891 took upstream's side")
+    assert settle(clash("y", "x", "z"), memory=memory).past == ""
+    why = Drop(
+        path="f.ts",
+        side="upstream",
+        lines=tuple(lines("ad").split("\n")),
+        reason="It is in the contract.",
+    )
+    decision = settle(clash("b", "a", "c"), memory=memory, drops=[why])
+    assert decision.past == "1234567891 took upstream's side: It is in the contract."
 
 
 # --- Drops ---------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork.merge import hunks
-from carto_fork.merge.hunks import Hunk, Memory, Seen
+from carto_fork.merge.hunks import Hunk
+from carto_fork.merge.memory import Memory, Seen
 from carto_fork.run.text import lines_of
 
 

@@ -15,7 +15,8 @@ from ..run import files, git
 from ..run.errors import Refused
 from ..run.shell import Shell, batches
 from . import hunks
-from .hunks import Conflict, Memory, Stage, Texts, has_markers
+from .hunks import Conflict, Stage, Texts, has_markers
+from .memory import Memory
 
 INDEX = "--cached"
 """Means the index in place of a commit."""

@@ -19,7 +19,8 @@ from ..fork.records import Drop
 from ..run.text import counted, file_word, pathspec_word, states_version, substantive
 from . import additions, hunks
 from .absorbed import History, is_absorbed, same_but_space
-from .hunks import Conflict, Customisations, Memory, has_markers
+from .hunks import Conflict, Customisations, has_markers
+from .memory import Memory
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,8 @@ class Decision:
     became: for each hunk, the resulting lines and the name of the reason; None if it is left.
     dropped: how many fork lines the decision leaves out.
     todo: what a person should do about the rest.
-    past: how an earlier conflict in the same file was resolved; "" if unknown.
-    given_up: the changed lines of the losing side, if a person chose; empty if that is a whole
-        file.
+    past: how an earlier conflict about the same lines was resolved; "" if unknown.
+    given_up: the losing side's changed lines, if a person chose; empty if that is a whole file.
     """
 
     conflict: Conflict
@@ -305,8 +305,8 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         settled |= by_name
     problems = [why for i, why in outcomes.items() if isinstance(why, str) and i not in settled]
     reasons = list(dict.fromkeys(reason for _, reason in settled.values()))
-    if end and not outcomes:
-        reasons.append(_ENDS)
+    reasons += [_ENDS] * bool(end and not outcomes)
+    open_ = [segments[i] for i in outcomes if i not in settled]
     left = len(problems)
     problems += [limit] * bool(left and limit)
     todo = f"resolve {counted(left, 'hunk')} in {file}, then git add -- {path}"
@@ -323,7 +323,7 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         ),
         dropped=dropped,
         todo=todo if left else "",
-        past=known.memory.past.get(conflict.path, "") if left else "",
+        past=known.memory.about(conflict.path, open_, known.drops),
     )
 
 

@@ -18,7 +18,8 @@ from ..run.shell import Shell
 from ..run.text import lines_of, substantive
 from . import authorship, conflicts, decisions, hunks
 from .decisions import Knowledge
-from .hunks import Conflict, Memory
+from .hunks import Conflict
+from .memory import Memory
 
 
 @dataclass(frozen=True)

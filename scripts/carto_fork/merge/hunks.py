@@ -421,49 +421,6 @@ def has_markers(text: str) -> bool:
     return any(LEFTOVER.fullmatch(line.rstrip("\n")) for line in lines_of(text))
 
 
-Key = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """How a hunk was resolved: the resulting lines, and the merge that did it."""
-
-    lines: tuple[str, ...]
-    commit: str
-
-
-@dataclass(frozen=True)
-class Memory:
-    """How hunks were resolved before.
-
-    seen: resolutions by path and all three versions; None for a hunk that was resolved in two ways.
-    past: how the newest merge resolved a conflict in a path, in words.
-    """
-
-    seen: dict[Key, Seen | None] = field(default_factory=dict)
-    past: dict[str, str] = field(default_factory=dict)
-
-    def find(self, path: str, hunk: Hunk) -> Seen | None:
-        """How exactly this hunk was resolved before; None if that is unknown or ambiguous."""
-        return self.seen.get(_key(path, hunk))
-
-    def learn(self, path: str, merged: str, result: str, commit: str) -> None:
-        """Remember how a commit's text resolved the hunks of a merged text with markers."""
-        segments = parse(merged)
-        if segments is None:
-            return
-        for hunk, lines in resolved(segments, result):
-            key, seen = _key(path, hunk), Seen(lines, commit)
-            earlier = self.seen.get(key, seen)
-            self.seen[key] = seen if earlier and earlier.lines == lines else None
-            side = {hunk.ours: "the fork's side", hunk.theirs: "upstream's side"}.get(lines)
-            self.past.setdefault(path, f"{commit} took {side or 'neither side as it was'}")
-
-
-def _key(path: str, hunk: Hunk) -> Key:
-    return path, hunk.ours, hunk.base or (), hunk.theirs
-
-
 def resolved(segments: list[Segment], result: str) -> Iterator[tuple[Hunk, tuple[str, ...]]]:
     """Each hunk with the lines that the result has between the merged text before and after it, up
     to the first place where that is ambiguous."""

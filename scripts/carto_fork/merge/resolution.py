@@ -33,7 +33,7 @@ class Dossier:
     upstream_lines: how many upstream lines are lost if the fork's side wins.
         Both are 0 if the conflict is only about a file's name.
     fork_changes, upstream_changes: the lines that each side removed ("- ") and added ("+ ").
-    past: how an earlier conflict in the same file was resolved; "" without one.
+    past: how an earlier conflict about the same lines was resolved; "" without one.
     """
 
     fork: tuple[Commit, ...]
