@@ -308,7 +308,8 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     files: dict[str, str | None] = {"values.py": text(), "logo.css": logo, "own.scss": ".a {}\n"}
     files["_AnOrphan.scss"] = logo
     base = commit_in(world, world.fork, "refs/heads/b", files, "upstream/main")
-    theirs = commit_in(world, world.fork, "refs/heads/t", {"new.txt": "x\n"}, base)
+    less = {"new.txt": "x\n", "values.py": text().replace(lines[5] + lines[6], "")}
+    theirs = commit_in(world, world.fork, "refs/heads/t", less, base)
     first = {"values.py": text(kept)}
     one = commit_in(world, world.fork, "refs/heads/o", first, base, message="feat: kept")
     styled = {"logo.css": logo.replace("10px", "12px"), "own.scss": "$size-of-it: 1px;\n.a {}\n"}
@@ -316,6 +317,9 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     two = commit_in(world, world.fork, "refs/heads/o", styled, one, message="feat: the logo")
     linted = {"values.py": text(kept, (28, "lint_one = 4\n"))}
     two = commit_in(world, world.fork, "refs/heads/o", linted, two, message="Make linter happier")
+    early = {"values.py": text(kept, lost, (28, "lint_one = 4\n"))}
+    two = commit_in(world, world.fork, "refs/heads/o", early, two, message="feat: early")
+    two = commit_in(world, world.fork, "refs/heads/o", linted, two, message="fix: away")
     second = {"values.py": text(kept, lost, (28, "lint_one = 4\n"))}
     three = commit_in(world, world.fork, "refs/heads/o", second, two, message="feat: lost")
     between = commit_in(world, world.fork, "refs/heads/u", {"up.txt": "x\n"}, base)
@@ -339,10 +343,13 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     assert [subject for fate, subject in rows if fate == "lost"] == [
         "feat: lost",
         "feat: the logo",
+        "feat: early",  # another commit wrote its only line again
         "Make linter happier",
         "Merge branch 'up'",
     ]
     assert ("kept", "feat: kept") in rows
+    # What upstream removed, and is there again, no commit of the fork wrote.
+    assert "values.py</code></td><td>kept</td><td>12</td>" in mine and lines[5].strip() not in mine
     # What needs eyes is in the order of what it is about.
     eyes = section(page, "eyes")
     assert eyes.index("<code>values.py</code>") < eyes.index("<code>logo.css</code>")

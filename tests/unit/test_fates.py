@@ -286,6 +286,15 @@ def test_the_same_line_at_many_places_is_one_loss() -> None:
 def test_a_hunk_that_only_removes_shows_the_other_sides_line() -> None:
     [found] = accounts(text("a b c"), text("a c"), text("a b~ c"), text("a b~ c"))
     assert (found.fate, found.back) == (SUPERSEDED, (line("b~"),))
+    assert found.again == []  # which this side never had
+
+
+def test_a_line_that_one_side_moved_and_the_other_changed_is_at_its_new_place() -> None:
+    base, mine, other = text("a b c d e f g"), text("a c d e b f g"), text("a b~ c d e f g")
+    removed = accounts(base, mine, other, text("a c d e b~ f g"))[0]
+    assert (removed.change.removed, removed.back) == ((line("b"),), ())
+    # At its old place, nothing of the move is there.
+    assert accounts(base, mine, other, other)[0].back == (line("b~"),)
 
 
 def test_of_equal_lines_the_one_missing_from_its_place_is_lost() -> None:

@@ -101,6 +101,14 @@ def test_what_is_gone_is_shown_where_it_was_and_with_what_is_there_now() -> None
         "=     b = 3",
         "  end of the function",
     ]
+    # What the other side made of what is gone was never there before.
+    change = Change(2, 2, ("    b = 2",), ())
+    for back, mark in (("    b = 2", "+"), ("    b = 4", "*")):
+        shown = lacks.lines(Account(change, Fate.LOST, back=(back,)), side, side, "x")
+        assert f"{mark} {back}" in shown and mark in lacks.LEGEND
+        said = missing._said(shown, Side.FORK, Fate.LOST, Effect.CODE)
+        made = "with *, which upstream made of what the fork removed"
+        assert (made in said, "again, which the fork removed" in said) == (mark == "*", mark == "+")
 
 
 def test_lines_around_a_change_say_whether_the_result_has_them() -> None:

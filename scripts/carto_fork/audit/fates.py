@@ -73,6 +73,12 @@ class Account:
     home: str = ""
 
     @property
+    def again(self) -> list[str]:
+        """What is back that the side itself removed, and not what the other side made of it."""
+        removed = {line.strip() for line in self.change.removed}
+        return [line for line in self.back if line.strip() in removed]
+
+    @property
     def missing_at(self) -> Iterator[int]:
         """The numbers of the missing lines in the side's file."""
         left = Counter(self.missing)
@@ -118,6 +124,22 @@ class _Versions:
     def _running(self) -> list[str]:
         """The words of this side's version and of the result, as running text."""
         return [f" {' '.join(words_of(self._texts[side]))} " for side in (1, 3)]
+
+    def has_moved(self, change: Change, rival: Change) -> bool:
+        """Whether this side only moved a line that the other side changed, and the result has that
+        change where the line is now."""
+        if len(rival.removed) != len(rival.added):
+            return False
+        removed, mine = {*stripped_lines(change.removed)}, self._lines[1]
+        pairs = [(x.strip(), y.strip()) for x, y in zip(rival.removed, rival.added, strict=True)]
+        pairs = [(old, new) for old, new in pairs if old in removed]
+        places = [[n for n, line in enumerate(mine) if line == old] for old, _ in pairs]
+        return bool(pairs) and all(
+            len(at) == 1
+            and "\n".join(["", *mine[max(0, at[0] - 1) : at[0]], new, *mine[at[0] + 1 :][:1], ""])
+            in self._whole
+            for at, (_, new) in zip(places, pairs, strict=True)
+        )
 
     def has_lost_what_it_is_about(self, change: Change, others: Sequence[Change]) -> bool:
         """Whether this side only added a comment to the next line, and the other side removed that
@@ -348,7 +370,7 @@ def _account(
         gone, returned = _but_formatted(change, gone, returned, *versions.squeezed)
     gone = gone or _one_for_two(change, others, versions.counts)
     if not gone and not returned:
-        return _whole(change, others, versions.counts)
+        return _whole(change, others, versions)
     significant = _telling(gone, change.added)
     traceless = [
         line
@@ -401,9 +423,9 @@ def _runs(lines: Sequence[str], some: Sequence[str]) -> list[list[str]]:
     return runs
 
 
-def _whole(change: Change, others: Sequence[Change], counts: Sequence[Counter[str]]) -> Account:
+def _whole(change: Change, others: Sequence[Change], versions: _Versions) -> Account:
     """What happened to a hunk of which nothing is missing or back."""
-    base, _, other, result = counts
+    base, _, other, result = versions.counts
     added, removed = stripped_lines(change.added), stripped_lines(change.removed)
     if not any(map(substantive, added)):
         # Lines that this side removed may be there as changed by the other side.
@@ -411,12 +433,13 @@ def _whole(change: Change, others: Sequence[Change], counts: Sequence[Counter[st
             rival
             for rival in others
             if _touch(change, rival) and not set(removed).isdisjoint(stripped_lines(rival.removed))
+            if not versions.has_moved(change, rival)
         ]
         changed = tuple(line for x in rivals for line in x.added if substantive(line))
         keys = [line.strip() for line in changed]
         if keys and all(result[key] >= other[key] > base[key] for key in keys):
             return Account(change, Fate.SUPERSEDED, back=changed)
-    if (added or removed) and _is_in_both(change, others, counts):
+    if (added or removed) and _is_in_both(change, others, versions.counts):
         return Account(change, Fate.ABSORBED)
     return Account(change, Fate.KEPT)
 

@@ -498,11 +498,14 @@ def in_short(entries: Sequence[Entry]) -> list[str]:
         for line in entry.account.missing
     ]
     missing, other = lines.count(False), lines.count(True)
-    back = sum(len(entry.account.back) for entry in entries)
+    back = sum(len(entry.account.again) for entry in entries)
+    instead = sum(len(entry.account.back) for entry in entries) - back
     said = [f"{counted(missing, 'line')} missing"] * bool(missing)
     said += [f"{counted(other, 'line')} in another form"] * bool(other)
     whose = entries[0].side.whose
-    return said + [f"{counted(back, 'line')} back that {whose} side removed"] * bool(back)
+    said += [f"{counted(back, 'line')} back that {whose} side removed"] * bool(back)
+    made = f"{counted(instead, 'line')} made by the other side of what {whose} side removed"
+    return said + [made] * bool(instead)
 
 
 def show_entries(console: Console, title: str, entries: Sequence[Entry], style: str) -> None:

@@ -36,7 +36,7 @@ _MOST_FILES = 40
 _WRAPPED = 10
 """So many characters of a line are not found in another one by chance."""
 _MOST_READ = 100_000_000
-"""So many bytes of earlier versions are read, to tell what each commit did to a file."""
+"""So many bytes of earlier versions are read, to see what each commit did to a file."""
 _LONGEST = 100_000
 """In a text of more characters nobody looks for lines that are wrapped in another way."""
 
@@ -111,7 +111,7 @@ class Carried:
         if path in self._together:
             said = marked.ranges(marked.runs(mine)) or self._without_lines(path, by)[0]
             many = counted(len(self._files[path]), "fork commit")
-            return mine, (f"{said}: of {many} together, which are not told apart", [])
+            return mine, (f"{said}: of {many} together, without saying what is whose", [])
         if mine or file["fate"] != "kept":
             return mine, None
         there = {x for commit in by for x in self._kept.get((path, commit), ((), ()))[0]}
@@ -126,16 +126,21 @@ class Carried:
             for change in self._made.get((path, commit), ()):
                 for line in change.added:
                     wrote[line.strip()].add(commit.name)
+        # What no commit wrote and the common ancestor has, is not the fork's: a merge has it again.
+        name = self._sides.trees["base"].get(path, ("", ""))[1]
+        text = git.blobs(self._sh, self._fork.path, {name} - {""}).get(name, "")
+        old = {line.strip() for line in text.split("\n")} - wrote.keys() if wrote else set[str]()
         found: dict[int, tuple[str, frozenset[str]]] = {}
         for change in self._sides.mine.get(path, ()):
             by = [
                 frozenset(wrote.get(line.strip(), ()) if substantive(line) else ())
                 for line in change.added
             ]
-            known = next(filter(None, by), frozenset[str]())
+            known, is_old = next(filter(None, by), frozenset[str]()), False
             for number, (line, commits_) in enumerate(zip(change.added, by, strict=True)):
                 known = commits_ or known
-                if not hunks.has_markers(line):
+                is_old = line.strip() in old if substantive(line) else is_old
+                if not (is_old or hunks.has_markers(line)):
                     found[change.line + number] = line, known
         return found
 
@@ -228,10 +233,21 @@ class Carried:
     def _kept(self) -> Mapping[tuple[str, Commit], tuple[Collection[str], Collection[str]]]:
         return {key: (x.added, x.removed) for key, x in self._there.items()}
 
-    def _ended(self) -> dict[tuple[str, str], str]:
+    def _ended(self, entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
         """What became of changes of fork commits of which the result has nothing that upstream does
-        not have, though this merge lost nothing of them; by file and commit."""
+        not have, though the account names other commits for what is missing, if something is; by
+        file and commit."""
+        gone: dict[tuple[str, bool, str], Fate] = {}
+        for entry in entries:
+            for is_back, lines in enumerate((entry.account.missing, entry.account.again)):
+                for line in lines:
+                    key = entry.path, bool(is_back), line.strip()
+                    gone[key] = min(gone.get(key, Fate.KEPT), entry.account.fate, key=WORST.index)
         ended = {(path, x.name): one.state for (path, x), one in self._there.items() if one.state}
+        for (path, commit), one in self._there.items():
+            its = [(path, not one.mine, line) for line in one.mine or one.less]
+            if its and gone.keys() >= {*its}:
+                ended[path, commit.name] = SAID[min((gone[x] for x in its), key=WORST.index)]
         for path, state in self._same.items():
             ended |= {(path, commit.name): state for commit in self._files[path]}
         return ended
@@ -242,7 +258,7 @@ class Carried:
         own, trees = self._sides.own, self._sides.trees
         ours, tree, removed = trees["ours"], trees["result"], set(own.removed)
         old = {path for one in self._sides.stale for path in one.files}
-        ended = self._ended()
+        ended = self._ended(entries)
 
         def fate_of(path: str, commit: str) -> str:
             fate = SAID[fates.get((path, commit), Fate.KEPT)]
@@ -358,11 +374,15 @@ class _There:
 
     added, removed: its lines that the result has and upstream does not have, and those the other
         way round. state: what became of it, if both are empty; "" if that is not known.
+    mine, less: if that is not known, the lines that the fork's side had of it before the merge, and
+        those that it lacked for it.
     """
 
     added: frozenset[str]
     removed: frozenset[str]
     state: str
+    mine: frozenset[str] = frozenset()
+    less: frozenset[str] = frozenset()
 
 
 def there(made: Sequence[Change], base: _Text, ours: _Text, theirs: _Text, now: _Text) -> _There:
@@ -384,7 +404,7 @@ def there(made: Sequence[Change], base: _Text, ours: _Text, theirs: _Text, now: 
             new, gone = strong
     added = [line for line in new if now.has_more(line, theirs)]
     removed = [line for line in gone if theirs.has_more(line, now)]
-    state = ""
+    state, mine, less = "", list[str](), list[str]()
     if not added and not removed:
         mine = [x for x in new if ours.has_more(x, base)]
         less = [x for x in gone if base.has_more(x, ours)]
@@ -397,4 +417,5 @@ def there(made: Sequence[Change], base: _Text, ours: _Text, theirs: _Text, now: 
             state = _SAME if upstreams and base.counts else _BEFORE
         elif all(map(theirs.has, mine)) and not any(map(theirs.has, less)):
             state = _TAKEN
-    return _There(frozenset(added), frozenset(removed), state)
+    rest = (frozenset(() if state else x) for x in (mine, less))
+    return _There(frozenset(added), frozenset(removed), state, *rest)

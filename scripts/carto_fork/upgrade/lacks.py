@@ -21,6 +21,7 @@ LEGEND = {
     ">": "the line of the result that is the most like the one above it",
     "/": "beside it, and the result lacks it, too",
     "+": "was removed by that side, and the result has it again",
+    "*": "the other side's line in place of what that side removed",
     "=": "the result has it in place of what is gone, as far as that is certain",
     " ": "the result has such a line, perhaps elsewhere",
 }
@@ -57,7 +58,8 @@ def lines(
             shown += [f"> {form}"] * bool(form)
         elif shown[-1] != "  …":
             shown.append("  …")
-    shown += [f"+ {line}" for line in account.back]
+    again = account.again
+    shown += [f"{'+' if line in again else '*'} {line}" for line in account.back]
     instead = _instead(result or (), above, below) if account.missing else ()
     if {*instead}.isdisjoint(account.missing):
         forms = {line[2:] for line in shown if line.startswith("> ")}

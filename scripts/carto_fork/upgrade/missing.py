@@ -26,7 +26,7 @@ from ..run.text import counted, listed, pathspec_word, printable, substantive
 from . import effects, lacks, marked
 from .effects import Effect
 from .outcomes import MOST_COMMITS, Merge, Outcomes
-from .sides import MADE, SAID, TONES, WHOSE, WORST, Sides
+from .sides import MADE, OTHER, SAID, TONES, WHOSE, WORST, Sides
 from .since import Since
 
 _TREES = {Side.FORK: "ours", Side.UPSTREAM: "theirs"}
@@ -35,6 +35,7 @@ _MARKS = {
     "/": "lacks the lines with / beside its change",
     "~": "has the lines with ~ in another form",
     "+": "has the lines with + again, which {} removed",
+    "*": "has the lines with *, which {other} made of what {} removed",
     "=": "has the lines with = where they were",
 }
 """What the marks of `lacks.lines` say of the result."""
@@ -200,7 +201,7 @@ class Missing:
         what += _share(of_file) * (fate is Fate.LOST)
         if used:
             reason = f"It will not build, or fails when it runs: what is gone is named. {reason}"
-        there = [line[2:] for line in lines if line[:2] in ("/ ", "+ ", "= ")]
+        there = [line[2:] for line in lines if line[:2] in ("/ ", "+ ", "* ", "= ")]
         if side is Side.FORK and (who := self._outcomes.wrote(path, there)[:1]):
             reason += f" Upstream changed this place in {described(who[0])}"
             went = self._went(who[0], path, there) if effect in _MOVED else ""
@@ -284,7 +285,7 @@ class Missing:
         return stem if (stem := self._stem(path)) not in self._named else ""
 
     def _stem(self, path: str) -> str:
-        """By what others name a style sheet that the result lacks; "" if it is none."""
+        """By what others name a style sheet that the result lacks; "" if it is not one."""
         name = PurePosixPath(path)
         lacks_it = path not in self._sides.trees["result"] and _STYLES.search(name.suffix)
         return name.stem.lstrip("_") if lacks_it else ""
@@ -453,7 +454,10 @@ def _said(
         conflict, if a person did.
     """
     signs = {line[:1] for line in lines}
-    states = [said.format(WHOSE[side]) for sign, said in _MARKS.items() if sign in signs]
+    other = WHOSE[OTHER[side]]
+    states = [
+        said.format(WHOSE[side], other=other) for sign, said in _MARKS.items() if sign in signs
+    ]
     if not states:
         return ""
     end = _ENDS.get(fate, ".")

@@ -27,7 +27,7 @@ from .effects import Effect
 WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
 SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
 WORST = (Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED, Fate.ABSORBED, Fate.MOVED, Fate.KEPT)
-_OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
+OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
 GONE = "gone"
 """What becomes of a file that the fork had, and the result does not."""
 LEFT = "left"
@@ -273,7 +273,7 @@ class Sides:
 
     def undone(self, path: str, side: Side) -> str:
         """What it undoes to take a side's whole file, as the end of a sentence; "" for nothing."""
-        pair, whose = self._other(path, side), WHOSE[_OTHER[side]]
+        pair, whose = self._other(path, side), WHOSE[OTHER[side]]
         known = self.changes([pair])(pair) if all(pair) and pair[0] != pair[1] else ()
         number = sum(any(map(str.strip, (*x.removed, *x.added))) for x in known)
         return f", which undoes {counted(number, 'change')} of {whose} in it" * bool(number)
