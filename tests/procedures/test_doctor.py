@@ -221,7 +221,7 @@ def test_a_check_that_was_asked_for_and_cannot_run_is_not_a_success(world: World
     done = world.run("doctor --check ancestry")
     fetch = "git fetch upstream"
     assert (done.code, done.err.splitlines()[-1]) == (1, f"Next: {fetch}")
-    assert done.err.startswith("Refused: nothing was checked: this clone has fetched nothing from ")
+    assert done.err.startswith("Refused: nothing was checked: this clone has fetched no branch of ")
     assert done.out.endswith(f"    then: {fetch}\nNothing was checked.\n")
     some = world.run("doctor --check ancestry --check head")
     assert some.code == 0 and some.out.endswith("\nNothing of what was checked is broken.\n")

@@ -1876,7 +1876,7 @@ def test_verify_reports_a_sync_that_has_not_landed(prepared: World) -> None:
 # --- drift -----------------------------------------------------------------------------------
 
 NO_UPSTREAM = message(
-    "this clone has fetched nothing from the remote `upstream`.", "git fetch upstream"
+    "this clone has fetched no branch of the remote `upstream`.", "git fetch upstream"
 )
 
 

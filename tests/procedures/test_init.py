@@ -143,7 +143,7 @@ def test_the_guessed_policy_of_litellm_agrees_with_the_default(world: World) -> 
     """The default policy was written by hand; the guesses agree with it. Without upstream there
     are none."""
     done = world.run("fork.init --yes")
-    assert done.err.startswith("Refused: nothing of the remote `upstream` has been fetched yet")
+    assert done.err.startswith("Refused: this clone has fetched no branch of the remote `upstream`")
     world.git(command(done).removeprefix("git "))
     done = world.run("fork.init --yes --json")
     assert done.code == 0, done.err

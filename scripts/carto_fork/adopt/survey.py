@@ -15,6 +15,7 @@ from typing import Any
 from pathspec import GitIgnoreSpec
 
 from ..fork import generated, records, releases, setup, tags
+from ..fork.fork import unfetched
 from ..fork.patterns import globs
 from ..fork.policy import POLICY_FILE, Files
 from ..fork.tags import TagScheme, TagUse
@@ -116,8 +117,8 @@ class _Survey:
             problem = "this clone has no remote for the fork itself."
             raise Refused(problem, then=f"{at} remote add origin URL, {again}")
         if not setup.is_fetched(self._refs, upstream):
-            problem = f"nothing of the remote `{upstream}` has been fetched yet, and the policy is "
-            problem += "guessed from how the fork differs from it."
+            problem = f"{unfetched(upstream)}, and the policy is guessed from how the fork differs "
+            problem += "from it."
             add = (
                 f"{at} remote add upstream {quote(scrub(url))} && " if upstream not in urls else ""
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..fork import records, releases
-from ..fork.fork import Fork, require_production, require_remotes
+from ..fork.fork import Fork, require_production, require_remotes, unfetched
 from ..fork.generated import is_lock
 from ..fork.policy import POLICY_FILE, Feature, Policy, Side
 from ..fork.session import Session
@@ -68,9 +68,9 @@ def _require_both(fork: Fork) -> None:
     upstream = fork.policy.remotes.upstream.name
     if not fork.upstream_tips or not fork.has_production:
         require_remotes(fork)
-        remote = fork.policy.remotes.origin.name if fork.upstream_tips else upstream
-        problem = f"this clone has fetched nothing from the remote `{remote}`."
-        raise Refused(problem, then=f"{git.at(fork.path)} fetch {remote}")
+    if not fork.upstream_tips:
+        raise Refused(f"{unfetched(upstream)}.", then=f"{git.at(fork.path)} fetch {upstream}")
+    require_production(fork)
 
 
 def ground(sh: Shell, fork: Fork) -> Ground:

@@ -256,6 +256,11 @@ def require_remotes(fork: Fork) -> None:
             )
 
 
+def unfetched(remote: str) -> str:
+    """That this clone knows no branch of a remote, without a full stop."""
+    return f"this clone has fetched no branch of the remote `{remote}`"
+
+
 def require_production(fork: Fork) -> None:
     """Raises Refused if this clone does not know the production branch."""
     if not fork.has_production:

@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 
 from ..fork import branches, detection, records, recovery, releases, setup, tags, version_files
-from ..fork.fork import wrong_urls
+from ..fork.fork import unfetched, wrong_urls
 from ..fork.setup import There
 from ..fork.tags import TagUse
 from ..merge import conflicts
@@ -341,7 +341,7 @@ def _remotes(patient: Patient) -> Iterator[Diagnosis]:
         then = f"{git.at(patient.repo)} fetch {remotes.origin.name}"
         yield Diagnosis(Level.LOOK, what, "What follows is about an older state of it.", then)
     if patient.fork.url(remotes.upstream) and not patient.fork.upstream_tips:
-        what = f"no branch of the remote `{remotes.upstream.name}` has been fetched yet."
+        what = f"{unfetched(remotes.upstream.name)}."
         cause = "Without it, nothing separates upstream's changes from the fork's own."
         then = f"{git.at(patient.repo)} fetch {remotes.upstream.name}"
         yield Diagnosis(Level.LOOK, what, cause, then)
