@@ -233,6 +233,18 @@ def test_a_small_rebase_is_found_by_the_record_that_comes_with_it(history: Histo
     assert found and (found.sync.name, found.parent, found.hidden) == (last, history.names[3], ())
 
 
+def test_a_file_that_upstream_renamed_in_a_small_squash_hides_nothing(history: History) -> None:
+    """The fork changed it under its old name."""
+    repo = history.repo
+    repo.on("release", history.names[2])
+    moved = repo.commit({"dir/5": None, "dir/new/5": text(5, 0)}, date=day(3))
+    own = text(5, 0).replace("statement_7(of_the_file)\n", FORK)
+    repo.on("ours").commit({"dir/5": own}, "the fork's", date=day(0))
+    files: Files = {"dir/new/5": own} | record(moved)
+    sync = repo.squash(moved, files, "sync", date=day(4))
+    assert history.find("release") == Lost(Commit(sync, day(4), "sync"), moved, 2, ())
+
+
 @pytest.mark.parametrize(
     "has",
     ["nothing", "the version", "a part", "what the fork had", "a commit that is not upstream's"],
