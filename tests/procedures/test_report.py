@@ -363,51 +363,93 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
 
 def test_what_later_commits_settled_is_not_to_be_done_again(world: World) -> None:
     lines = [f"value_{n} = make_value({n})\n" for n in range(12)]
-    names = ("again.py", "gone.py", "other.py", "same.py")
+    names = ("again.py", "gone.py", "moved.py", "other.py", "same.py")
     base_ = "".join(lines)
     mine: dict[str, str | None] = {
         name: "".join([*lines[:6], f"own_of_{name[:4]} = make_it(1)\n", *lines[6:]])
         for name in names
     }
+    first, second = "def own_of_part(): ...\n", "more_of_part = make_it(2)\n"
+    mine |= {
+        "part.py": "".join([*lines[:6], first, second, *lines[6:]]),
+        "uses.py": "from part import own_of_part\n\nprint(own_of_part)\n",
+        "peg.ts": 'import { Peg } from "./Peg";\n\nPeg.get();\nPeg.of_the_fork();\n',
+    }
+    peg = 'import { Peg } from "./Peg";\n\nPeg.get();\n'
+    go, record = (
+        "module x\n\nrequire (\n\texample.com/a {} // indirect\n)\n",
+        "# example.com/a {}\n",
+    )
+    old = dict.fromkeys([*names, "part.py"], base_)
+    old |= {"peg.ts": peg, "go.mod": go.format("v1.0.0")}
+    old |= {
+        "vendor/modules.txt": record.format("v1.0.0"),
+        "vendor/example.com/a/a.go": "package a\n",
+    }
     now = "".join([*lines[:2], "first_of_it = 2\n", *lines[3:]])
     world.git("fetch --quiet --no-tags upstream")
-    base = commit_in(
-        world, world.fork, "refs/heads/b", dict.fromkeys(names, base_), "upstream/main"
-    )
+    base = commit_in(world, world.fork, "refs/heads/b", {**old}, "upstream/main")
     ours = commit_in(world, world.fork, "refs/heads/o", mine, base)
-    upstreams = dict.fromkeys(names, now)
+    upstreams: dict[str, str | None] = dict.fromkeys([*names, "part.py"], now)
+    upstreams |= {"go.mod": go.format("v1.1.0"), "peg.ts": "room.get();\n"}
     theirs = commit_in(world, world.fork, "refs/heads/t", upstreams, base)
-    result = commit_in(world, world.fork, "refs/heads/r", upstreams, ours, theirs)
+    both = {**upstreams, "peg.ts": "room.get();\nPeg.of_the_fork();\n"}
+    result = commit_in(world, world.fork, "refs/heads/r", both, ours, theirs)
     branch = "refs/remotes/origin/carto/main"
     more = {"other.py": now.replace(lines[9], ""), "again.py": now.replace(lines[9], "")}
     one = commit_in(world, world.fork, branch, more, result, message="fix: less")
-    two = commit_in(
-        world, world.fork, branch, {"again.py": mine["again.py"]}, one, message="fix: again"
-    )
+    fixed = {
+        "again.py": mine["again.py"],
+        "part.py": "".join([first, now]),
+        "peg.ts": "room.get();\nroom.of_the_fork();\n",
+        "vendor/modules.txt": record.format("v1.1.0"),
+    }
+    two = commit_in(world, world.fork, branch, fixed, one, message="fix: again")
     after: dict[str, str | None] = {
         "gone.py": None,
         "again.py": f"{mine['again.py']}end_of_it = 1\n",
     }
     three = commit_in(world, world.fork, branch, after, two, message="refactor: less")
+    split = commit_in(
+        world,
+        world.fork,
+        "refs/remotes/upstream/main",
+        {"moved.py": None},
+        theirs,
+        message="refactor: split it",
+    )
+    three_ = commit_in(world, world.fork, branch, {"moved.py": None}, three, split)
     line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
     assert world.run(line).code == 0
     page = html.unescape((world.fork / "it.html").read_text())
     eyes = section(page, "eyes")
     rows = {
-        name: row for name, row in re.findall(r"<code>(\w+\.py)</code>(.*?)</template>", eyes, re.S)
+        name: row
+        for name, row in re.findall(r"<code>(\w+(?:\.\w+|/))</code>(.*?)</template>", eyes, re.S)
     }
     assert f"Done since in {two[:10]} (2025-09-30 fix: again)." in rows["again.py"]
     deleted = f"Deleted since in {three[:10]} (2025-09-30 refactor: less): nothing of this is left"
     assert deleted in rows["gone.py"]
+    # That upstream deleted a file settles nothing of the fork's.
+    deleted = f"deleted since in {split[:10]} (2025-09-30 refactor: split it), a commit of upstream"
+    assert f"{deleted}: look whether the fork's change is still needed" in rows["moved.py"]
+    for name in ("vendor/", "peg.ts"):
+        assert f"Done since in {two[:10]} (2025-09-30 fix: again)." in rows[name]
+    assert (
+        "of what is missing, 1 of 2 lines came back: “def own_of_part(): ...”." in rows["part.py"]
+    )
+    assert "The result does not build, or fails when it runs: what is gone is" in rows["part.py"]
+    assert "made for production as it is now" in rows["part.py"] and "will not build" not in page
     assert (
         f"Changed since in {one[:10]} (2025-09-30 fix: less); this is still so." in rows["other.py"]
     )
     assert "since in" not in rows["same.py"]
     # What is settled is not counted, and no command undoes it; a patch is for the file as it is.
-    assert "Something is wrong: 2 changes lost. Later commits settled 2 rows below." in page
+    settled = "Something is wrong: 4 changes lost.* Later commits settled 4 rows below."
+    assert re.search(settled, page)
     assert "git apply" not in rows["again.py"] + rows["gone.py"]
     [back] = re.findall(r'data-copy="(git apply <<.*?EOF)"', rows["other.py"], re.S)
-    world.git(f"checkout --quiet --detach {three}")
+    world.git(f"checkout --quiet --detach {three_}")
     assert world.call(["bash", "-c", html.unescape(back)]).code == 0
     assert "own_of_othe = make_it(1)\n" in (world.fork / "other.py").read_text()
 
@@ -664,6 +706,7 @@ def test_what_the_fork_built_of_sources_that_upstream_changed_is_to_be_built_aga
         "tools/manifest.sh": "jq .name web/package-lock.json | sort > manifest.txt\n",
         # Upstream ignores it, and a person wrote it; and this one's sources are as they were.
         "own.cfg": "wait = 1\n",
+        "web/old/parser.js": "// This file was generated by lezer-generator.\nexport default 2;\n",
         "unchanged/dist.js": "// Code generated by it. DO NOT EDIT.\n",
     }
     upstreams: dict[str, str | None] = {
@@ -672,7 +715,10 @@ def test_what_the_fork_built_of_sources_that_upstream_changed_is_to_be_built_aga
         "web/package-lock.json": '{"name": "y"}\n',
     }
     world.git("fetch --quiet --no-tags upstream")
-    base = commit_in(world, world.fork, "refs/heads/b", {**before}, "upstream/main")
+    grammar = {"web/old/it.grammar": "start { word }\n"}
+    base = commit_in(world, world.fork, "refs/heads/b", {**before, **grammar}, "upstream/main")
+    gone: dict[str, str | None] = dict.fromkeys(grammar)
+    base = commit_in(world, world.fork, "refs/heads/b", gone, base, message="chore: away")
     ours = commit_in(world, world.fork, "refs/heads/o", mine, base, message="chore: build it")
     theirs = commit_in(world, world.fork, "refs/heads/t", upstreams, base)
     result = commit_in(world, world.fork, "refs/heads/r", upstreams, ours, theirs)
@@ -686,6 +732,13 @@ def test_what_the_fork_built_of_sources_that_upstream_changed_is_to_be_built_aga
     assert rows == [("web/static/", "4"), ("web/gen/parser.js", "1"), ("manifest.txt", "1")]
     assert "It is built: upstream's .gitignore names it." in eyes
     assert "@@ what upstream changed\nweb/parser/: it.grammar\n" in eyes
+    # What it was built from may be gone for long.
+    [left] = re.findall(
+        r">left over</span> <code>web/old/parser.js</code>.*?</template>", eyes, re.S
+    )
+    assert (
+        f"Upstream deleted the rest of this directory in {base[:10]} (2025-09-30 chore: aw" in left
+    )
     # By which command, if the repository says so.
     built_by = "web/static/ (run make assets), web/gen/parser.js, manifest.txt (run sh tools/man"
     assert f"Build again: {built_by}ifest.sh) (3 builds to make again)" in page

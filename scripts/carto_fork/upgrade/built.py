@@ -12,10 +12,11 @@ from pathlib import PurePosixPath
 
 from pathspec import GitIgnoreSpec
 
+from ..audit.findings import described
 from ..fork import generated
 from ..fork.fork import Fork
 from ..fork.patterns import globs
-from ..merge.hunks import Customisations
+from ..merge.hunks import Commit, Customisations
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -42,7 +43,9 @@ class Stale:
 
     place: their directory, or the file. why: how one knows that a tool built them.
     sources: what upstream changed of what they are built from. how: by which commands. rest: the
-        directories of them that these do not write.
+        directories of them that these do not write. deleted: the commit of upstream that deleted
+        what they were built from, if that is so: nothing builds them again. headed: whether only
+        they say that a tool built them.
     """
 
     place: str
@@ -51,6 +54,8 @@ class Stale:
     sources: Sequence[str]
     how: Sequence[Recipe] = ()
     rest: Sequence[str] = ()
+    deleted: str = ""
+    headed: bool = False
 
     @property
     def named(self) -> str:
@@ -64,13 +69,21 @@ class Stale:
             counted(len(self.files), "file"),
             "it is" if len(self.files) == 1 else "they are",
         )
+        if self.deleted:
+            return f"{made} that a program wrote once; upstream deleted what {are} built from"
         return f"{made} that the fork built; upstream changed what {are} built from"
 
     @property
     def said(self) -> str:
         """Why it is to be built again, and how, in sentences."""
+        if self.deleted:
+            said = (
+                f"Upstream deleted the rest of this directory in {self.deleted}, so nobody builds"
+            )
+            return f"{said} these again, and only the fork has them: see whether they are used."
         said = "Git kept this as it was before the merge, so it has nothing of what upstream"
-        said += f" changed in {counted(len(self.sources), 'file')}."
+        said += f" changed in {counted(len(self.sources), 'file')} (tests, texts and vendored code"
+        said += " do not count)."
         said += f" Build it again: {recipes.said(self.how)} It is built: {self.why}."
         rest = f" Nothing in the repository shows what writes {listed(self.rest)}: see whether that"
         return said + f"{rest} is still used." * bool(self.rest)
@@ -82,16 +95,20 @@ def stale(
     own: Customisations,
     trees: Mapping[str, git.Tree],
     changed: Set[str],
+    theirs: str,
     result: str,
 ) -> list[Stale]:
     """What the fork's commits built, and the merge left as it was, although upstream changed the
     sources. What upstream has, or what the policy calls generated, does not count.
 
     own: what the fork's commits did. trees: by side. changed: the paths that upstream changed.
-    result: the commit.
+    theirs, result: the commits.
     """
     tree, found = trees["result"], list[Stale]()
     for one in _Built(sh, fork, own, trees, changed).stale():
+        if commit := _left_over(sh, fork, one, trees["theirs"], theirs):
+            found.append(replace(one, deleted=commit))
+            continue
         how = recipes.of(sh, fork.path, result, tree, one.place, one.sources)
         first = (recipe for recipe in how[:1])
         rest = [
@@ -101,6 +118,19 @@ def stale(
         ]
         found.append(replace(one, how=how, rest=rest))
     return found
+
+
+def _left_over(sh: Shell, fork: Fork, one: Stale, tree: git.Tree, theirs: str) -> str:
+    """The commit of upstream that deleted the last files of a directory that only the fork has
+    files of by now, in words; "" if there is not one."""
+    home = one.files[0].rpartition("/")[0]
+    if not home or not one.headed or any(path.startswith(f"{home}/") for path in tree):
+        return ""
+    question = "log -1 --no-show-signature --diff-filter=D --no-renames --date=short"
+    question += " --format=%H%x02%ad%x02%s {theirs} -- {home}"
+    where = {"theirs": theirs, "home": f":(top,literal){home}/"}
+    line = git.ask(sh, fork.path, question, "commits", **where).line
+    return described(Commit(*line.split("\x02", 2))) if line else ""
 
 
 class _Built:
@@ -190,7 +220,8 @@ class _Built:
                 together[path.rpartition("/")[0], (*sources,)].append(path)
         for (home, having), files in together.items():
             place = files[0] if len(files) == 1 else f"{home}/"
-            yield Stale(place, files, "its first lines say that a program wrote it", having)
+            why = "its first lines say that a program wrote it"
+            yield Stale(place, files, why, having, headed=True)
 
     def _nearest(self, path: str, ends: tuple[str, ...]) -> list[str]:
         """What upstream changed of the files with some endings in the nearest directory above a

@@ -196,6 +196,7 @@ class Judged:
         every = [path for path in result if path.startswith(tree)]
         mine = [p for p in one.paths if p in result and result[p] == ours.get(p)]
         taken = [p for p in every if result[p] == theirs.get(p) != ours.get(p)]
+        same = sum(result[path] == theirs.get(path) == ours.get(path) for path in every)
         over = sum(path in theirs for path in mine)
         changed = sum(path in theirs for path in mine if path in self._sides.changed)
         if mine:
@@ -204,7 +205,8 @@ class Judged:
             yield f"{len(mine) - over} that upstream's build does not have."
             if rest := len(one.paths) - len(mine):
                 yield f"Of {counted(rest, 'other file')} it has neither side's version."
-            yield f"{counted(len(taken), 'file')} are from upstream's build."
+            both = f", and {same} are the same in both builds" * bool(same)
+            yield f"{counted(len(taken), 'file')} are from upstream's build{both}."
         index = f"{tree}index.html"
         if index in mine:
             yield f"{index} is the fork's, so what a browser gets is the fork's build from before"

@@ -27,7 +27,7 @@ from . import effects, lacks, marked
 from .effects import Effect
 from .outcomes import MOST_COMMITS, Merge, Outcomes
 from .sides import MADE, OTHER, SAID, TONES, WHOSE, WORST, Sides
-from .since import Since
+from .since import Since, State
 
 _TREES = {Side.FORK: "ours", Side.UPSTREAM: "theirs"}
 _MARKS = {
@@ -137,12 +137,25 @@ class Missing:
         few = dict(islice(((path, names) for path, names in gone.items() if names), _MOST_NAMES))
         return self._sides.uses(few)
 
-    @staticmethod
+    def _breaks(self, used: Mapping[str, Sequence[str]], of_file: Sequence[Entry]) -> bool:
+        """Whether names that missing lines of a row defined are still gone, and used, by now."""
+        since, path = self._since, of_file[0].path
+        names = effects.defined(x for entry in of_file for x in entry.account.missing)
+        for name in names & used.keys():
+            word = re.compile(rf"\b{re.escape(name)}\b")
+            there = since.differs(path) and word.search(since.text(path))
+            places = dict.fromkeys(place.partition(":")[0] for place in used[name])
+            if not there and any(
+                not since.differs(p) or word.search(since.text(p)) for p in places
+            ):
+                return True
+        return False
+
     def _effect(
-        files: Sequence[Sequence[Entry]], used: Mapping[str, Mapping[str, Sequence[str]]]
+        self, files: Sequence[Sequence[Entry]], used: Mapping[str, Mapping[str, Sequence[str]]]
     ) -> Effect:
         """What the changes of a row are about."""
-        if any(_said_of_used(used.get(of_file[0].path, {}), of_file) for of_file in files):
+        if any(self._breaks(used.get(of_file[0].path, {}), of_file) for of_file in files):
             return Effect.BREAKS
         found = [
             effects.of_lines(entry.path, (*entry.account.missing, *entry.account.back))
@@ -200,7 +213,10 @@ class Missing:
         reason = _said(lines, side, fate, effect, rules, settled)
         what += _share(of_file) * (fate is Fate.LOST)
         if used:
-            reason = f"It will not build, or fails when it runs: what is gone is named. {reason}"
+            will = "It will not build, or fails when it runs: what is gone is named."
+            was = "The result does not build, or fails when it runs: what is gone is named. By now"
+            was += " it is there again, or no longer named."
+            reason = f"{will if effect is Effect.BREAKS else was} {reason}"
         there = [line[2:] for line in lines if line[:2] in ("/ ", "+ ", "* ", "= ")]
         if side is Side.FORK and (who := self._outcomes.wrote(path, there)[:1]):
             reason += f" Upstream changed this place in {described(who[0])}"
@@ -257,7 +273,8 @@ class Missing:
     ) -> tuple[str, list[str | tuple[str, str]]]:
         """How the changes of a file are brought back, as a sentence, and by which commands."""
         path, side = of_file[0].path, of_file[0].side
-        if self._since.of_change(of_file).is_settled:
+        state = self._since.of_change(of_file)
+        if state.is_settled or state is State.GONE:
             return "", []
         if unused := self._unused(of_file):
             return f" Nothing in the result uses {unused}: to bring it back changes nothing.", []
@@ -403,7 +420,9 @@ class Missing:
             return ()
         number, every = len(of_file) - len(made.without), len(of_file)
         what = "it" if every == 1 else f"{number} of {every} changes to this file"
-        return [(f"the patch that brings {what} back", f"git apply <<'EOF'\n{made.text}EOF")]
+        tip = self._since.tip[:10]
+        onto = f", made for production as it is now ({tip})" * self._since.differs(path)
+        return [(f"the patch that brings {what} back{onto}", f"git apply <<'EOF'\n{made.text}EOF")]
 
     def _back(self, path: str, side: Side) -> list[str]:
         """The command that takes a side's whole file into the result, if that undoes nothing of the

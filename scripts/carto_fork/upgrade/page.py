@@ -31,7 +31,7 @@ from .outcomes import (
     Merge,
     Outcomes,
 )
-from .sides import LEFT, MADE, SAID, STALE, WHOSE, WORST, Sides, by_directory, near_lines
+from .sides import LEFT, MADE, SAID, STALE, WHOSE, WORST, Sides, Unfilled, by_directory, near_lines
 from .since import Since
 from .todo import Todo
 
@@ -57,6 +57,7 @@ _EXPLAINED = {Fate.ABSORBED: "the other side made the same", Fate.MOVED: "the li
 _STATES = {True: ("passed", "passed"), False: ("failed", "wrong"), None: ("not run", "open")}
 _FEATURES = re.compile(r"^([\w.-]+/)?[\w.-]*features?\.(ya?ml|toml|json)$")
 """Where forks list what they have of their own."""
+_LEFT_OVER = "left over"
 _SECTIONS = {
     "numbers": "Numbers",
     "eyes": "Needs eyes",
@@ -144,6 +145,8 @@ class Page:
             missing, back = list[str](), list[str]()
             if isinstance(one["about"], Finding):
                 state = self._since.of_finding(one["about"])
+            elif isinstance(one["about"], Unfilled):
+                state = self._since.of_filled(one["about"])
             elif isinstance(one["about"], Stale):
                 state = self._since.of_files(one["about"].files)
             elif one["about"]:
@@ -154,7 +157,7 @@ class Page:
                 state = self._since.of_markers(one["path"])
             else:
                 state = self._since.of_file(one["path"])
-            said = self._since.said(one["path"], state, missing, back)
+            said = self._since.said(one["path"], state, missing, back, one["about"])
             one["reason"] = f"{one['reason']} {said}".strip()
             if state.is_settled:
                 one |= {
@@ -322,17 +325,20 @@ class Page:
 
     def _built(self) -> Iterator[dict[str, Any]]:
         """What the fork built from what upstream changed since."""
-        for one in self._sides.stale:
+        for one in self._sides.builds:
             by = self._sides.own.of(one.files)
             lines = ["@@ built", *by_directory(one.files), "@@ what upstream changed"]
             lines += by_directory(one.sources)
             between = self._sides.commits["base"], self._sides.commits["theirs"]
             diff = self._sides.diff(*one.sources, between=between)
             more = [*(way.command for way in one.how[:1]), diff]
+            lines, more = (
+                (lines[: 1 + len(by_directory(one.files))], []) if one.deleted else (lines, more)
+            )
             yield eye(
                 one.place,
                 one.what,
-                STALE,
+                _LEFT_OVER if one.deleted else STALE,
                 "open",
                 reason=one.said,
                 lines=self._room.fits(lines),
@@ -365,12 +371,14 @@ class Page:
                 )
 
     def _unfilled(self) -> Iterator[dict[str, Any]]:
-        for tree, manifest, how, touched in self._sides.unfilled():
+        for one in self._sides.unfilled():
+            tree, manifest, how, touched = one
             state = "changed too" if touched else "is as the fork had it"
             what = f"{manifest} changed, and {tree}/ {state}"
             reason = f"A tool fills {tree}/ from {manifest}. Run it in the result: if it changes"
             reason += " something, the build would have used the wrong versions, or failed."
-            yield eye(f"{tree}/", what, "vendored", "open", reason=reason, commands=[how])
+            more: dict[str, Any] = {"reason": reason, "commands": [how], "about": one}
+            yield eye(f"{tree}/", what, "vendored", "open", **more)
 
     def _near(self) -> Iterator[dict[str, Any]]:
         """What git merged without a conflict, and is close together."""

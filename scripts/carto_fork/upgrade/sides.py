@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..audit import older
 from ..audit.fates import Fate
@@ -51,6 +51,18 @@ _MOST_READ = 500
 _ALIKE = 6
 """So many files of a kind in a directory are one line."""
 Pair = tuple[str | None, str | None]
+
+
+class Unfilled(NamedTuple):
+    """A directory that a tool fills from a manifest that a merge changes.
+
+    how: the command. touched: whether the merge changed the directory.
+    """
+
+    tree: str
+    manifest: str
+    how: str
+    touched: bool
 
 
 class Sides:
@@ -287,9 +299,9 @@ class Sides:
         """What the other side did to a file."""
         return self.pair(path, "base", "theirs" if side is Side.FORK else "ours")
 
-    def unfilled(self) -> Iterator[tuple[str, str, str, bool]]:
-        """The directories of the result that a tool fills from a manifest that this merge changes:
-        the directory, the manifest, the command, and whether the merge changed the directory."""
+    def unfilled(self) -> Iterator[Unfilled]:
+        """The directories of the result that a tool fills from a manifest that this merge
+        changes."""
         ours, result = self.trees["ours"], self.trees["result"]
         after = self.trees["theirs"] if result is ours else result
         changed = {
@@ -297,7 +309,8 @@ class Sides:
         }
         for tree, manifest, how in generated.filled(result):
             if ours.get(manifest) != after.get(manifest):
-                yield tree, manifest, how, any(path.startswith(f"{tree}/") for path in changed)
+                touched = any(path.startswith(f"{tree}/") for path in changed)
+                yield Unfilled(tree, manifest, how, touched)
 
     @cached_property
     def wrote(self) -> Customisations:
@@ -308,7 +321,12 @@ class Sides:
     @cached_property
     def stale(self) -> Sequence[built.Stale]:
         """What the fork built of sources that upstream changed."""
-        about = self.own, self.trees, self.changed, self.commits["result"]
+        return [one for one in self.builds if not one.deleted]
+
+    @cached_property
+    def builds(self) -> Sequence[built.Stale]:
+        """The same, and what the fork has of what upstream deleted."""
+        about = self.own, self.trees, self.changed, self.commits["theirs"], self.commits["result"]
         return built.stale(self._sh, self._fork, *about) if self.merged else ()
 
 

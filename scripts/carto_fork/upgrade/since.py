@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 
@@ -13,14 +13,17 @@ from ..audit.findings import REMOVED, Finding, described
 from ..audit.ledger import Entry
 from ..fork import releases
 from ..fork.fork import Fork
-from ..merge import commits
+from ..fork.policy import Side
+from ..merge import commits, gone
 from ..merge.hunks import Commit
 from ..run import git
 from ..run.shell import Shell
-from ..run.text import counted, listed, substantive
+from ..run.text import counted, listed, printable, substantive
 from .outcomes import Merge
+from .sides import Unfilled
 
 _MARKERS = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
+_MOST_SHOWN = 100
 _MOST_READ = 20
 """So many versions of a file are read to find the first that has something."""
 
@@ -30,6 +33,8 @@ class State(Enum):
 
     SAME = "same"
     OPEN = "open"
+    GONE = "gone"
+    """Its file is, by a commit of upstream: the fork's change may be needed elsewhere."""
     DELETED = "deleted"
     DONE = "done"
 
@@ -89,7 +94,19 @@ class Since:
         found = [*entries]
         missing = [line for entry in found for line in entry.account.missing]
         back = [line for entry in found for line in entry.account.back]
-        return self.of_lines(found[0].path, missing, back)
+        state, path = self.of_lines(found[0].path, missing, back), found[0].path
+        if state is State.DELETED and found[0].side is Side.FORK and path in self._ours:
+            return state if path in self._deleted else State.GONE
+        return state
+
+    @cached_property
+    def _ours(self) -> git.Tree:
+        return git.tree(self._sh, self._fork.path, self._merge.ours)
+
+    @cached_property
+    def _deleted(self) -> set[str]:
+        """The files that the fork's own commits deleted since."""
+        return {path for e in self._own for path, its in e.changed.items() if its[-1] is None}
 
     def of_lines(self, path: str, missing: Sequence[str], back: Sequence[str] = ()) -> State:
         """The state of lines that are missing from a file, or back in it."""
@@ -119,7 +136,32 @@ class Since:
         lines = [line[2:] for line in one.lines if line.startswith("- ")]
         if one.check == REMOVED and len(one.paths) == 1 and lines:
             return self.of_lines(one.path, lines)
-        return self.of_file(one.path) if len(one.paths) < 2 and one.path else State.SAME
+        state = self.of_file(one.path) if len(one.paths) < 2 and one.path else State.SAME
+        is_done = state is State.OPEN and self._imports(one, self.text(one.path))
+        return State.DONE if is_done else state
+
+    def _imports(self, one: Finding, text: str) -> bool:
+        """Whether a version of a file has no use without an import, if a finding is about that."""
+        if not (name := _NOT_IMPORTED.search(one.what)):
+            return False
+        ends = (self._merge.ours, self._merge.theirs)
+        sides = [git.show(self._sh, self._fork.path, commit, one.path) or "" for commit in ends]
+        return name[1] not in dict(gone.no_longer_imported(one.path, text, sides))
+
+    def of_filled(self, one: Unfilled) -> State:
+        """The state of a directory that is to be filled: done if its record names what the manifest
+        names, as far as one can read both."""
+        state = self.of_file(f"{one.tree}/")
+        is_done = state is State.OPEN and self._is_filled(one, self.tip)
+        return State.DONE if is_done and not self._is_filled(one, self._merge.result) else state
+
+    def _is_filled(self, one: Unfilled, commit: str) -> bool:
+        if not one.manifest.endswith("go.mod"):
+            return False
+        names = [f"{commit}:{path}" for path in (one.manifest, f"{one.tree}/modules.txt")]
+        manifest, record = git.contents(self._sh, self._fork.path, names)
+        there = {(*line.split()[1:3],) for line in (record or "").split("\n") if line[:2] == "# "}
+        return {*_required(manifest or "")} <= there
 
     def of_markers(self, path: str) -> State:
         """The state of a conflict that was committed with its markers."""
@@ -182,28 +224,40 @@ class Since:
         return {path: [*dict.fromkeys(its)] for path, its in found.items()}
 
     @cached_property
-    def _own(self) -> set[str]:
-        """The names of the commits that the production branch has since, without upstream's."""
+    def _own(self) -> Sequence[commits.Entry]:
+        """The commits that the production branch has since, without upstream's."""
         sh, fork, merge = self._sh, self._fork, self._merge
-        known = releases.not_to_keep(sh, fork, self.tip, (merge.theirs,))
-        log = commits.log_of(sh, fork.path, self.tip, [merge.result, *known])
-        return {entry.commit.name for entry in log}
+        known = releases.upstream_heads(sh, fork, self.tip)
+        return commits.log_of(sh, fork.path, self.tip, [merge.result, merge.theirs, *known])
 
     def said(
-        self, path: str, state: State, missing: Sequence[str] = (), back: Sequence[str] = ()
+        self,
+        path: str,
+        state: State,
+        missing: Sequence[str] = (),
+        back: Sequence[str] = (),
+        about: object = None,
     ) -> str:
-        """The state of something about a file, as a sentence; "" if it is as it was."""
+        """The state of something about a file, as a sentence; "" if it is as it was.
+
+        about: what it is, if it is not about lines.
+        """
         known = self._log.get(path, ())
         # The fork's own commits first: those of upstream that came later are many.
-        own = [commit for commit in known if commit.name in self._own]
-        others = [commit for commit in known[::-1] if commit.name not in self._own]
+        names = {entry.commit.name for entry in self._own} if known else ()
+        own = [commit for commit in known if commit.name in names]
+        others = [commit for commit in known[::-1] if commit.name not in names]
         newest = f" in {listed([*map(described, (*own, *others))], 2)}" * bool(known)
+        last = f" in {described(known[-1])}" if known else ""
         if state is State.DELETED:
-            last = f" in {described(known[-1])}" if known else ""
             return f"Deleted since{last}: nothing of this is left to do."
+        if state is State.GONE:
+            whose = ", a commit of upstream" * (last != "" and known[-1].name not in names)
+            said = f"The file is deleted since{last}{whose}: look whether the fork's change is"
+            return f"{said} still needed, in what replaced it."
         if state is State.DONE:
-            first = self._first(path, known, missing, back)
-            if path not in self._trees[1]:
+            first = self._first(path, [*own, *others[::-1]], missing, back, about)
+            if path not in self._trees[1] and not first:
                 return f"Changed since{newest}: most of these files are others now."
             return f"Done since in {described(first)}." if first else f"Done since{newest}."
         if state is not State.OPEN or not newest:
@@ -214,17 +268,29 @@ class Since:
             return f"Changed since{newest}."
         telling = [line for line in missing if substantive(line)]
         then, now = map(_counted, (self._then(path), self.text(path)))
-        there = sum(now[line.strip()] > then[line.strip()] for line in telling)
-        again = f"of what is missing, {there} of {counted(len(telling), 'line')} came back"
+        there = [line.strip() for line in telling if now[line.strip()] > then[line.strip()]]
+        again = f"of what is missing, {len(there)} of {counted(len(telling), 'line')} came back: "
+        again += listed([f"“{printable(line[:_MOST_SHOWN])}”" for line in there], 2)
         return f"Changed since{newest}; {again if there else 'this is still so'}."
 
     def _first(
-        self, path: str, known: Sequence[Commit], missing: Sequence[str], back: Sequence[str]
+        self,
+        path: str,
+        known: Sequence[Commit],
+        missing: Sequence[str],
+        back: Sequence[str],
+        about: object,
     ) -> Commit | None:
         """The first commit whose version of a file has what was missing."""
-        for commit in known[:_MOST_READ] if missing or back else ():
-            text = git.show(self._sh, self._fork.path, commit.name, path) or ""
-            if _is_done(self._then(path), text, missing, back):
+        is_known = missing or back or isinstance(about, Finding | Unfilled)
+        for commit in known[:_MOST_READ] if is_known else ():
+            if isinstance(about, Unfilled):
+                is_done = self._is_filled(about, commit.name)
+            else:
+                text = git.show(self._sh, self._fork.path, commit.name, path) or ""
+                is_done = _is_done(self._then(path), text, missing, back)
+                is_done |= isinstance(about, Finding) and self._imports(about, text)
+            if is_done:
                 return commit
         return None
 
@@ -246,6 +312,20 @@ class Since:
         tag = git.ask(self._sh, fork.path, question, "tags", **names).line
         but = f", but the tag {tag} has it" * bool(tag)
         return f"{fork.policy.branches.production} does not have it{but}: merge it {how}"
+
+
+_NOT_IMPORTED = re.compile(r":\d+ uses (\S+), which a side imports")
+
+
+def _required(text: str) -> Iterator[tuple[str, ...]]:
+    """What a go.mod requires: the modules with their versions."""
+    inside = False
+    for line in text.split("\n"):
+        words = line.partition("//")[0].split()
+        if words in (["require", "("], [")"]):
+            inside = words != [")"]
+        elif len(words) == 2 + (words[:1] == ["require"]) and (inside or words[0] == "require"):
+            yield (*words[-2:],)
 
 
 def _counted(text: str) -> Counter[str]:

@@ -71,7 +71,7 @@ class Todo:
         who = listed([*dict.fromkeys(filter(None, settled.values()))], 2)
         mixed = [*dict.fromkeys(filter(None, trees.values()))]
         make = "; ".join(mixed)
-        unfilled = [x for x in self._sides.unfilled() if not since.of_file(f"{x[0]}/").is_settled]
+        unfilled = [x for x in self._sides.unfilled() if not since.of_filled(x).is_settled]
         not_run = [name for name, ok, _ in merge.checks if ok is None and not merge.landed]
         failed = [name for name, passed, _ in merge.checks if passed is False and name != "verify"]
         built = [x for x in self._sides.stale if not since.of_files(x.files).is_settled]
