@@ -30,6 +30,15 @@ def test_a_change_that_upstream_adopted_and_changed_since_is_upstreams() -> None
     assert taker() == COMMIT
     # Indentation and blank lines do not matter.
     assert taker(then=tuple(f"    {line}" for line in OURS)) == COMMIT
+    # A release that others count is no number of the file's own.
+    for words in (
+        "FROM golang:1.{}",
+        "uses: actions/checkout@v{}",
+        "image: node-{}",
+        "require v{}.2.1",
+    ):
+        one, two, three = (words.format(number) for number in (7, 8, 9))
+        assert taker((one,), (two,), (three,), (two,)) == COMMIT
 
 
 @pytest.mark.parametrize(
@@ -46,6 +55,16 @@ def test_a_change_that_upstream_adopted_and_changed_since_is_upstreams() -> None
         {"theirs": ("another(thing, that, is_like, nothing_of_it)",)},
         # The fork reverted to what upstream had before the common ancestor.
         {"older": OURS},
+        # Both take the next number of a count, each for something of its own.
+        *(
+            {"base": (one,), "ours": (two,), "then": (two,), "theirs": (three,)}
+            for one, two, three in (
+                ("  version = DB_VER_7", "  version = DB_VER_8", "  version = DB_VER_9"),
+                ("import a.MIGRATION_6_7;", "import a.MIGRATION_7_8;", "import a.MIGRATION_8_9;"),
+                ("steps(STEP_1)", "steps(STEP_1, STEP_2)", "steps(STEP_1, STEP_2, STEP_3)"),
+                ("revision: 0009", "revision: 0010", "revision: 0011"),
+            )
+        ),
         # Nothing that can be recognised.
         {"ours": ("}",), "then": ("}",), "theirs": ("})",)},
     ],

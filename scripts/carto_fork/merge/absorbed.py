@@ -149,7 +149,7 @@ class History:
         telling = {line for line in added if substantive(line)}
         if not telling or telling <= past.older or removed & (Counter(theirs) - Counter(ours)):
             return None
-        if not _went_further(ours, theirs, telling):
+        if not _went_further(ours, theirs, telling) or _takes_a_number(telling, base):
             return None
         before = _counted(base)
         for commit, text in past.versions:
@@ -166,6 +166,32 @@ def _counted(text: str) -> Counter[str]:
 
 def _plain(lines: Sequence[str]) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
+
+
+_COUNTED = re.compile(r"(?<![\w@])[A-Za-z]\w*_\d+(?!\w|\.\d)|(?<![\w.@-])\d+(?![\w.-])")
+"""A number that people count on with, as in MIGRATION_6_7 or `version = 7`; not a release such as
+1.7 or v7."""
+
+
+def _takes_a_number(added: Iterable[str], base: str) -> bool:
+    """Whether lines take the next number of a count, such as that of a database's versions: both
+    sides take it, each for something of its own.
+
+    base: the file in which the number before is.
+    """
+    texts = _counted(base)
+    names = {match[0] for line in texts for match in _COUNTED.finditer(line)}
+
+    def one_less(match: re.Match[str]) -> str:
+        return re.sub(r"\d+", lambda x: str(int(x[0]) - 1).zfill(len(x[0])), match[0])
+
+    for line in added:
+        for match in _COUNTED.finditer(line):
+            before = one_less(match)
+            named = not match[0].isdigit() and match[0] not in names and before in names
+            if named or line[: match.start()] + before + line[match.end() :] in texts:
+                return True
+    return False
 
 
 def _went_further(ours: Sequence[str], theirs: Sequence[str], telling: Set[str]) -> bool:
