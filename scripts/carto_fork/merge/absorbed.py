@@ -1,4 +1,5 @@
-"""Whether upstream has the fork's change in a hunk: in its lines, or in its history. Pure."""
+"""Whether upstream has the fork's change in a hunk, in its lines or in its history; or elsewhere in
+the file. Pure."""
 
 from __future__ import annotations
 
@@ -48,6 +49,20 @@ def _makes_every_change(hunk: Hunk, plain: Callable[[str], str]) -> bool:
     if any(mine[line.strip()].isdisjoint(others[line.strip()]) for line in added):
         return False
     return not _is_back(removed, added, new - added)
+
+
+def doubled(texts: Texts | None, merged: str) -> Set[str]:
+    """The lines that each side added to a file once, and that the merged text has more than once:
+    they are in different places, so git keeps both. Such a line may be an import."""
+    if texts is None:
+        return frozenset()
+    base, *sides = (_counted(text) for text in (texts.base, texts.ours, texts.theirs))
+    return {
+        line
+        for line, number in _counted(merged).items()
+        if number > 1 and not base[line] and sides[0][line] == sides[1][line] == 1
+        if substantive(line)
+    }
 
 
 def _moved(hunk: Hunk, texts: Texts) -> bool:
@@ -111,6 +126,12 @@ def same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]:
     """A function that says whether two runs of lines differ only in white space around lines."""
     plain = str.rstrip if is_indented(path) else str.strip
     return lambda one, other: [*map(plain, one)] == [*map(plain, other)] != []
+
+
+def difference(before: str, after: str) -> tuple[list[str], list[str]]:
+    """The lines that one text has more often than another, and those it has less often."""
+    old, new = (Counter(text.split("\n")) for text in (before, after))
+    return list((new - old).elements()), list((old - new).elements())
 
 
 # --- In its history -------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ..fork.policy import ALONE, Kind, Policy, Rule, Side, Take, VersionFile
 from ..fork.records import Drop
 from ..run.text import counted, file_word, pathspec_word, states_version, substantive
 from . import additions, hunks
-from .absorbed import History, is_absorbed, same_but_space
+from .absorbed import History, difference, doubled, is_absorbed, same_but_space
 from .hunks import Conflict, Customisations, has_markers
 from .memory import Memory
 
@@ -152,7 +152,7 @@ def _by_word(decision: Decision, take: Take) -> Decision:
             winner, loser = loser, winner
         text += "".join(winner)
         base = hunks.base_of(segment, conflict.merged)
-        changed = [x for both in _difference("".join(base), "".join(loser)) for x in both]
+        changed = [x for both in difference("".join(base), "".join(loser)) for x in both]
         given += [line.strip() for line in changed if line.strip()] or [x.strip() for x in loser]
         if take is Take.UPSTREAM:
             dropped += sum(line not in {*winner, *base} for line in loser)
@@ -229,7 +229,7 @@ def _is_nobodys(conflict: Conflict, known: Knowledge) -> bool:
     if not conflict.texts:
         return True
     # Upstream may have renamed the file since the fork changed it.
-    added, removed = _difference(conflict.texts.base, conflict.texts.ours)
+    added, removed = difference(conflict.texts.base, conflict.texts.ours)
     return not known.own.behind((*added, *removed))
 
 
@@ -242,12 +242,6 @@ def _is_removed_on_purpose(conflict: Conflict, known: Knowledge) -> bool:
     telling = [line for line in lines if substantive(line)]
     removed = sum(bool(known.own.behind([line])) for line in telling)
     return bool(telling) and removed >= max(2, len(telling))
-
-
-def _difference(before: str, after: str) -> tuple[list[str], list[str]]:
-    """The lines that one text has more often than another, and those it has less often."""
-    old, new = (Counter(text.split("\n")) for text in (before, after))
-    return list((new - old).elements()), list((old - new).elements())
 
 
 _DROPPED = "dropped on purpose"
@@ -299,11 +293,14 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
     total, limit = len(outcomes), ""
     if len(settled) < total:
         by_name, limit = _by_name(conflict, segments, settled, known)
-        if isinstance(by_name, str):
+        if isinstance(by_name, str) and not doubled(conflict.texts, by_name):
             take, name, why = _BY_NAME.take, _BY_NAME.name, _BY_NAME.why
             return Decision(conflict, take, name, why, text=by_name, settled=total)
-        settled |= by_name
-    problems = [why for i, why in outcomes.items() if isinstance(why, str) and i not in settled]
+        settled |= {} if isinstance(by_name, str) else by_name
+    merged = "".join(x for x in _with(segments, settled) if isinstance(x, str))
+    twice = doubled(conflict.texts, merged)
+    settled = {i: one for i, one in settled.items() if twice.isdisjoint(map(str.strip, one[0]))}
+    problems = [x if isinstance(x, str) else _TWICE for i, x in outcomes.items() if i not in settled]
     reasons = list(dict.fromkeys(reason for _, reason in settled.values()))
     reasons += [_ENDS] * bool(end and not outcomes)
     open_ = [segments[i] for i in outcomes if i not in settled]
@@ -325,6 +322,9 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         todo=todo if left else "",
         past=known.memory.about(conflict.path, open_, known.drops),
     )
+
+
+_TWICE = "Both sides added the same line in different places: the file would have it twice."
 
 
 def _gave_way(hunk: hunks.Hunk, outcome: _Settled | str) -> int:
@@ -401,10 +401,10 @@ def _settle(
 def _by_evidence(conflict: Conflict, hunk: hunks.Hunk, known: Knowledge) -> _Settled | None:
     """The decision that the contents themselves suggest for a hunk whose base is shown."""
     base = hunk.base or ()
-    added, removed = _difference("".join(base), "".join(hunk.ours))
+    added, removed = difference("".join(base), "".join(hunk.ours))
     if drop := _dropped(conflict, [*added, *removed], known):
         return hunk.theirs, drop
-    changed = [x for both in _difference("".join(base), "".join(hunk.theirs)) for x in both]
+    changed = [x for both in difference("".join(base), "".join(hunk.theirs)) for x in both]
     if changed and (drop := _dropped(conflict, changed, known, Side.UPSTREAM)):
         return hunk.ours, drop
     if is_absorbed(conflict.path, hunk, conflict.texts):
@@ -441,7 +441,7 @@ def _is_upstreams(conflict: Conflict, hunk: hunks.Hunk, known: Knowledge) -> boo
     there."""
     if known.own is None or conflict.texts is None:
         return False
-    added, removed = _difference("".join(hunk.base or ()), "".join(hunk.ours))
+    added, removed = difference("".join(hunk.base or ()), "".join(hunk.ours))
     # A line that a merge brought and that upstream's file has, too, is upstream's.
     wrote = known.own.behind([*added, *removed])
     if any(commit.name not in known.own.bringing for commit in wrote):
