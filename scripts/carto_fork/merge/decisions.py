@@ -300,7 +300,9 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
     merged = "".join(x for x in _with(segments, settled) if isinstance(x, str))
     twice = doubled(conflict.texts, merged)
     settled = {i: one for i, one in settled.items() if twice.isdisjoint(map(str.strip, one[0]))}
-    problems = [x if isinstance(x, str) else _TWICE for i, x in outcomes.items() if i not in settled]
+    problems = [
+        x if isinstance(x, str) else _TWICE for i, x in outcomes.items() if i not in settled
+    ]
     reasons = list(dict.fromkeys(reason for _, reason in settled.values()))
     reasons += [_ENDS] * bool(end and not outcomes)
     open_ = [segments[i] for i in outcomes if i not in settled]
