@@ -245,6 +245,7 @@ def _is_removed_on_purpose(conflict: Conflict, known: Knowledge) -> bool:
 
 
 _DROPPED = "dropped on purpose"
+_TWICE = "Both sides added the same line in different places: the file would have it twice."
 
 
 def _dropped(
@@ -324,9 +325,6 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         todo=todo if left else "",
         past=known.memory.about(conflict.path, open_, known.drops),
     )
-
-
-_TWICE = "Both sides added the same line in different places: the file would have it twice."
 
 
 def _gave_way(hunk: hunks.Hunk, outcome: _Settled | str) -> int:
