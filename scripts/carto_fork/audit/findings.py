@@ -4,7 +4,7 @@ features that the policy names."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ..run.errors import Refused
 from ..run.git import Tree
 from ..run.shell import Shell
 from ..run.text import counted, listed, printable, substantive
-from .alike import Index
+from .alike import Index, Squeezed
 
 
 def described(commit: Commit) -> str:
@@ -87,7 +87,11 @@ class Committed:
 # Git's glossary calls such a merge evil. The account is about what the sides changed, so it does
 # not see these.
 
-ADDED, REMOVED = EVIL = "added while merging", "removed while merging"
+ADDED, REMOVED, EDITED = EVIL = (
+    "added while merging",
+    "removed while merging",
+    "edited while merging",
+)
 """The names of the checks `added` and `removed`."""
 _MOST_NAMED = 5
 
@@ -125,7 +129,8 @@ def removed(
     sh: Shell, repo: Path, ours: str, theirs: str, result: str, policy: Policy
 ) -> Iterator[Finding]:
     """Findings about what both sides have as their common ancestor has it, and the merge lacks:
-    files, and lines. What is there in another file, or in another form, does not count.
+    files, and lines; and about lines that it has in another form, unless a formatter makes it. What
+    is there in another file does not count.
     """
     trees = mine, other, now = [git.tree(sh, repo, commit) for commit in (ours, theirs, result)]
     both = {path for path, entry in mine.items() if entry == other.get(path)} - records.NOTES
@@ -142,9 +147,18 @@ def removed(
         p for p in now.keys() & mine.keys() & other.keys() if now[p] not in (mine[p], other[p])
     }
     changed -= policy.generated(changed).keys() | records.NOTES
-    lines = _gone(sh, repo, [git.tree(sh, repo, bases[0]), *trees], changed) if bases else {}
+    if not bases:
+        return
+    lines, edited = _gone(sh, repo, [git.tree(sh, repo, bases[0]), *trees], changed)
     if lines:
         yield of_lines(lines, "that both sides have", certain=False)
+    if edited:
+        path, ((old, new), *_) = next(iter(edited.items()))
+        number = counted(sum(map(len, edited.values())), "line")
+        what = f"{listed([*edited], _MOST_NAMED)}: {number} that both sides have in another form, "
+        what += f"such as: {new}, which was: {old}"
+        shown = [x for path, its in edited.items() for x in (path, *_turned(its))]
+        yield Finding(EDITED, what, path, certain=False, paths=(*edited,), lines=(*shown,))
 
 
 def of_lines(
@@ -184,7 +198,7 @@ def lost_before(
     """
     bases = git.merge_bases(sh, repo, ours, theirs)
     trees = [git.tree(sh, repo, name) for name in (*bases[:1], ours, release, result)]
-    gone = _gone(sh, repo, trees, paths & trees[-1].keys()) if bases else {}
+    gone = _gone(sh, repo, trees, paths & trees[-1].keys())[0] if bases else {}
     log = commits.log_of(sh, repo, theirs, [release]) if gone else ()
     lost: dict[str, list[str]] = {}
     by: list[Commit] = []
@@ -227,8 +241,16 @@ def _minus(lines: Sequence[str]) -> list[str]:
     return [f"- {line}" for line in lines]
 
 
-def _gone(sh: Shell, repo: Path, trees: list[Tree], changed: Set[str]) -> dict[str, list[str]]:
-    """By path, the lines that three trees have as often, and the last one nowhere.
+def _turned(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for old, new in lines:
+        yield from (f"- {old}", f"+ {new}")
+
+
+def _gone(
+    sh: Shell, repo: Path, trees: list[Tree], changed: Set[str]
+) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]]]:
+    """By path, the lines that three trees have as often, and the last one nowhere; and those which
+    that one has in another form, each with it.
 
     changed: the paths to look at.
     """
@@ -236,18 +258,24 @@ def _gone(sh: Shell, repo: Path, trees: list[Tree], changed: Set[str]) -> dict[s
     names = {entry[1] for found in entries.values() for entry in found if entry}
     texts = git.blobs(sh, repo, names)
     found: dict[str, list[str]] = {}
-    new: list[str] = []
+    edited: dict[str, list[tuple[str, str]]] = {}
+    every: list[str] = []
     for path, versions in entries.items():
-        base, mine, other, now = (
-            Counter(map(str.strip, (texts.get(entry[1], "") if entry else "").split("\n")))
-            for entry in versions
-        )
-        new += (now - mine - other).keys()
+        four = [(texts.get(x[1], "") if x else "").split("\n") for x in versions]
+        base, mine, other, now = (Counter(map(str.strip, lines)) for lines in four)
+        new = (now - mine - other).keys()
+        every += new
         gone = [x for x in base if base[x] == mine[x] == other[x] and not now[x] and substantive(x)]
-        found |= {path: gone} if gone else {}
-    there = Index(new)
+        if gone:
+            found[path], here, whole = gone, Index(new), Squeezed(four[-1])
+            forms = [(x, here.like(x)) for x in gone]
+            edited[path] = [(x, form) for x, form in forms if form and not whole.count([x])]
+    there = Index(every)
     found = {path: [x for x in lines if not there.like(x)] for path, lines in found.items()}
-    return {path: lines for path, lines in found.items() if lines}
+    return (
+        {path: lines for path, lines in found.items() if lines},
+        {path: lines for path, lines in edited.items() if lines},
+    )
 
 
 # --- Features -------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ _ABOUT = {
     "markers": "A conflict was committed as it was: no program reads such a file.",
     "lock file": "Whoever installs from this lock file does not get what the manifest names.",
     checks.ADDED: "It is of the merge itself, so nobody reviewed it on a side. It may be meant.",
+    checks.EDITED: "Neither side changed this: whoever merged did. It may be meant.",
     checks.REMOVED: "Neither side removed this: whoever merged did. It may be meant.",
 }
 """Why a finding matters, by its check."""
