@@ -265,9 +265,10 @@ def _gone(
         base, mine, other, now = (Counter(map(str.strip, lines)) for lines in four)
         new = (now - mine - other).keys()
         every += new
-        gone = [x for x in base if base[x] == mine[x] == other[x] and not now[x] and substantive(x)]
+        gone = [x for x in base if base[x] == mine[x] == other[x] and not now[x]]
         if gone:
-            found[path], here, whole = gone, Index(new), Squeezed(four[-1])
+            here, whole = Index(new), Squeezed(four[-1])
+            found[path] = [x for x in gone if substantive(x)]
             forms = [(x, here.like(x)) for x in gone]
             edited[path] = [(x, form) for x, form in forms if form and not whole.count([x])]
     there = Index(every)
