@@ -827,8 +827,8 @@ def test_a_file_that_neither_side_has_is_to_be_looked_at(prepared: World) -> Non
 
 
 def test_what_both_sides_have_and_the_merge_lacks_is_to_be_looked_at(prepared: World) -> None:
-    """Files and lines that neither side changed, also those in another form; not what is elsewhere,
-    or only formatted."""
+    """Files and lines that neither side changed, also those in another form, and lines that neither
+    side has; not what is elsewhere, or only formatted."""
     work = prepared.work(TAG)
     same = prepared.git(f"diff --name-only origin/carto/main {TAG}", repo=work).split()
     every = prepared.git("ls-files *.py", repo=work).split()
@@ -845,6 +845,8 @@ def test_what_both_sides_have_and_the_merge_lacks_is_to_be_looked_at(prepared: W
     (work / cut).write_text(text.replace(edited, f"{edited}1"))
     router = work / ROUTER
     router.write_text(f"{router.read_text()}{away}\n")
+    only = min(p for p in texts if p not in (gone, cut, moved))
+    (work / only).write_text(f"{texts[only]}}} a slip (\n")
     prepared.git("commit --quiet --all -m 'chore: mine'", repo=work)
     told = json.loads(prepared.run(f"verify --repo {WORK} --tag {TAG} --json").out)
     found = {f["what"]: f["certain"] for f in told["findings"] if f["check"].endswith("merging")}
@@ -852,7 +854,8 @@ def test_what_both_sides_have_and_the_merge_lacks_is_to_be_looked_at(prepared: W
     form = f"{cut}: 1 line that both sides have in another form, such as: {edited.strip()}1, which "
     form += f"was: {edited.strip()}"
     gone = f"the merge lacks {gone}, which both sides have"
-    assert found == {gone: False, lacks: False, form: False}
+    more = f"{only}: 1 line that neither side has, such as: }} a slip ("
+    assert found == {gone: False, lacks: False, form: False, more: False}
 
 
 # --- A person's choices for conflicts --------------------------------------------------------

@@ -3,9 +3,12 @@ features that the policy names."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +95,7 @@ ADDED, REMOVED, EDITED = EVIL = (
     "removed while merging",
     "edited while merging",
 )
-"""The names of the checks `added` and `removed`."""
+"""The names of the checks `added` and `beyond`."""
 _MOST_NAMED = 5
 
 
@@ -125,31 +128,36 @@ def added(
         yield Finding(ADDED, what, paths[0], certain=False, paths=paths)
 
 
-def removed(
+def beyond(
     sh: Shell, repo: Path, ours: str, theirs: str, result: str, policy: Policy
 ) -> Iterator[Finding]:
-    """Findings about what both sides have as their common ancestor has it, and the merge lacks:
-    files, and lines; and about lines that it has in another form, unless a formatter makes it. What
-    is there in another file does not count.
+    """Findings about what a merge did to files beyond both sides: it lacks files, or lines, that
+    both have as their common ancestor has them; it has such lines in another form, unless a
+    formatter makes that; it has lines that neither side has, in a file that only one side changed.
+    What is in another file does not count, nor a version that was set.
     """
     trees = mine, other, now = [git.tree(sh, repo, commit) for commit in (ours, theirs, result)]
     both = {path for path, entry in mine.items() if entry == other.get(path)} - records.NOTES
+    followed = cache(lambda: renames.find(sh, repo, ours, result, policy).old)
     if gone := both - now.keys():
         gone -= policy.generated(gone).keys()
         moved = {name for path, (_, name) in now.items() if path not in mine}
-        followed = set(renames.find(sh, repo, ours, result, policy).old.values())
-        gone = {path for path in gone - followed if mine[path][1] not in moved}
+        gone = {p for p in gone - {*followed().values()} if mine[p][1] not in moved}
     if paths := tuple(sorted(gone)):
         what = f"the merge lacks {listed(paths, _MOST_NAMED)}, which both sides have"
         yield Finding(REMOVED, what, paths[0], certain=False, paths=paths)
     bases = git.merge_bases(sh, repo, ours, theirs)
     changed = {
-        p for p in now.keys() & mine.keys() & other.keys() if now[p] not in (mine[p], other[p])
+        path
+        for path, entry in now.items()
+        if entry not in (mine.get(path), other.get(path)) and (path in mine or path in other)
     }
     changed -= policy.generated(changed).keys() | records.NOTES
-    if not bases:
+    if not bases or not changed:
         return
-    lines, edited = _gone(sh, repo, [git.tree(sh, repo, bases[0]), *trees], changed)
+    base = git.tree(sh, repo, bases[0])
+    everywhere = changed & mine.keys() & other.keys()
+    lines, edited = _gone(sh, repo, [base, *trees], everywhere)
     if lines:
         yield of_lines(lines, "that both sides have", certain=False)
     if edited:
@@ -159,6 +167,56 @@ def removed(
         what += f"such as: {new}, which was: {old}"
         shown = [x for path, its in edited.items() for x in (path, *_turned(its))]
         yield Finding(EDITED, what, path, certain=False, paths=(*edited,), lines=(*shown,))
+    alone = {
+        path
+        for path in changed
+        if base.get(path) in (mine.get(path), other.get(path)) or mine.get(path) == other.get(path)
+    }
+    versions = {file.path for file in policy.version_files}
+    former = followed() if any(path not in mine for path in alone) else {}
+    written = _written(sh, repo, (mine, other, now), alone - versions, former)
+    for path, its in edited.items():
+        written[path] = [x for x in written.get(path, ()) if x not in {form for _, form in its}]
+    if written := {path: its for path, its in written.items() if its}:
+        path, first = next(iter(written.items()))
+        number = counted(sum(map(len, written.values())), "line")
+        what = f"{listed([*written], _MOST_NAMED)}: {number} that neither side has, such as: "
+        shown = [x for path, its in written.items() for x in (path, *(f"+ {x}" for x in its))]
+        paths = (*written,)
+        yield Finding(ADDED, what + first[0], path, certain=False, paths=paths, lines=(*shown,))
+
+
+def _written(
+    sh: Shell,
+    repo: Path,
+    trees: tuple[Tree, Tree, Tree],
+    paths: Set[str],
+    former: Mapping[str, str],
+) -> dict[str, list[str]]:
+    """By path, the lines of a merge's files that neither side has, there or in the other files, but
+    for a formatter's line breaks.
+
+    trees: both sides', and the merge's. former: the fork's path of a file by its new one.
+    """
+    *sides, now = trees
+    old = {
+        path: [tree[x][1] for x in {path, former.get(path, path)} for tree in sides if x in tree]
+        for path in sorted(paths)
+    }
+    names = {name for its in old.values() for name in its} | {now[path][1] for path in paths}
+    texts = {x: text.split("\n") for x, text in git.blobs(sh, repo, names).items()}
+    known = {line.strip() for its in old.values() for name in its for line in texts.get(name, ())}
+    found: dict[str, list[str]] = {}
+    for path, its in old.items():
+        lines = [line.strip() for line in texts.get(now[path][1], ())]
+        if any("\0" in line for line in lines):
+            continue
+        before = [Squeezed(texts.get(name, ())) for name in its]
+        for is_new, run in groupby(lines, key=lambda line: bool(line) and line not in known):
+            new = [*run]
+            if is_new and not any(side.count(new) for side in before):
+                found.setdefault(path, []).extend(x for x in new if re.search(r"\w", x))
+    return found
 
 
 def of_lines(

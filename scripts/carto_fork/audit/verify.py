@@ -30,12 +30,12 @@ from .findings import (
     Finding,
     added,
     asks_the_same,
+    beyond,
     described,
     features,
     lost_before,
     of_lines,
     own_policy,
-    removed,
 )
 from .ledger import Ledger
 
@@ -163,7 +163,7 @@ def of_merge(
             *_taken_over(sh, fork, repo, *snapshots),
             *_lock_files(*snapshots),
             *added(sh, repo, ours, theirs, result, policy),
-            *removed(sh, repo, ours, theirs, result, policy),
+            *beyond(sh, repo, ours, theirs, result, policy),
         ]
         account, lost, own = accounting.result()
     if manifest and asks_the_same(manifest, snapshots[1].text(POLICY_FILE)):
