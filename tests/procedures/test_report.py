@@ -569,7 +569,7 @@ def test_what_upstream_wrote_itself_is_not_taken_for_the_forks(world: World) -> 
     flagged = commit("u", {**many, "b.py": text(8, flag)}, start, message="feat: a flag")
     squashed = {**many, "b.py": text(8, flag), "a.py": text(20, "own_of_it = 1\n")}
     ours = commit("o", {"a.py": text(20, "own_of_it = 1\n")}, start, message="feat: own")
-    ours = commit("o", squashed, ours, message="sync: upstream, squashed")
+    ours = sync = commit("o", squashed, ours, message="sync: upstream, squashed")
     base = commit("u", {"b.py": text(8)}, flagged, message="fix: no flag")
     # The squashed sync is older than upstream's removal; the merge has it, and the lines.
     ours = kept = commit("o", {"b.py": text(8, flag)}, ours, base, message="Merge upstream")
@@ -598,7 +598,9 @@ def test_what_upstream_wrote_itself_is_not_taken_for_the_forks(world: World) -> 
     account = json.loads(world.run(f"verify {revs} --json").out)
     assert not account["lost"] and not account["look_at"]
     assert f"U{said}" in [one["reason"] for one in account["explained"]]
-    left = f"{own} {flagged[:10]} (2025-09-30 feat: a flag), and removed it again in {base[:10]} "
+    left = f"{own} {flagged[:10]} (2025-09-30 feat: a flag), which {sync[:10]} (2025-09-30 sync: up"
+    left += "stream, squashed) brought into the fork's history"
+    left += f", and removed it again in {base[:10]} "
     assert f"What only the fork's side has here: u{left}(2025-09-30 fix: no flag); " in conflicts
     assert f"no flag); {kept[:10]} (2025-09-30 Merge upstream) kept it, or" in conflicts
     assert f"u{left}" in eyes
@@ -743,6 +745,8 @@ def test_what_the_fork_built_of_sources_that_upstream_changed_is_to_be_built_aga
     built_by = "web/static/ (run make assets), web/gen/parser.js, manifest.txt (run sh tools/man"
     assert f"Build again: {built_by}ifest.sh) (3 builds to make again)" in page
     assert "Build it again: run make assets, as web/.gitignore says. It is built: " in eyes
+    script = "run sh tools/manifest.sh. It is the project's own script: read it before you run it"
+    assert script in eyes and eyes.count("the project's own script") == 1
     nothing = "Nothing in the repository shows what writes web/static/old-app/: see whether that"
     assert f"{nothing} is still used." in eyes
     assert "again: the repository does not say by which command; ask who built it." in eyes
@@ -781,11 +785,18 @@ def test_of_a_commit_that_is_not_the_release_only_what_git_shows_is_said(world: 
     assert f"litellm/router.py\n- {router[start].strip()}\n" in eyes
     assert f"{STABLE} have, lost in {tip[:10]} (2025-09-30 sync: join), such as: " in eyes
     assert "Git's own merge of that merge's parents has them, so nobody decided that: bring" in eyes
+    # All that the file lacks of the release, its own version brings back.
+    assert f'data-copy="git checkout {STABLE} -- litellm/router.py">' in eyes
     # Who has it, and what changed the same file since.
+    assert "It must not land yet: " in (world.fork / "it.html").read_text()
     world.git(f"tag v1.0.0-of-us {result}")
+    world.git(f"update-ref refs/remotes/origin/next {result}")
     assert world.run(line).code == 0
     page = html.unescape((world.fork / "it.html").read_text())
-    assert "carto/main does not have it, but the tag v1.0.0-of-us has it: merge it with" in page
+    assert "carto/main does not have it here, but it is in the tag v1.0.0-of-us and the b" in page
+    assert "branch origin/next: type git fetch origin, and if carto/main still does not" in page
+    assert "Something is wrong: " in page and "must not land" not in page
+    assert " It is in the tag v1.0.0-of-us and the branch origin/next.<" in page
     branch = "refs/remotes/origin/carto/main"
     later = commit_in(world, world.fork, branch, {"a.py": "x\n"}, result, message="fix: back")
     assert world.run(line).code == 0

@@ -289,6 +289,35 @@ def test_a_hunk_that_only_removes_shows_the_other_sides_line() -> None:
     assert found.again == []  # which this side never had
 
 
+OPTIONAL = (
+    "a: string;\nz: string;",
+    "a: string;\nown: string;\nz: string;",
+    "a?: string;\nz?: string;",
+)
+
+
+@pytest.mark.parametrize(
+    ("sides", "result", "expected"),
+    [
+        # The other side made its lines optional, and whoever merged made the fork's so, too.
+        (OPTIONAL, "a?: string;\nown?: string;\nz?: string;", KEPT),
+        (OPTIONAL, "a?: string;\nown!: string;\nz?: string;", SUPERSEDED),
+        # Of what the fork rewrote, the other side removed a part.
+        (("f: one, old, two;", "f: own, old, two;", "f: one, two;"), "f: own, two;", KEPT),
+        # The fork's own value is gone.
+        (
+            ("retry = wait(30);", "retry = wait(30);\nlimit_of_it = wait(30);", "retry = wait(5);"),
+            "retry = wait(5);\nlimit_of_it = wait(5);",
+            SUPERSEDED,
+        ),
+    ],
+)
+def test_a_line_with_what_the_other_side_did_next_to_it_is_there(
+    sides: tuple[str, str, str], result: str, expected: Fate
+) -> None:
+    assert fates(*(f"{text}\n" for text in (*sides, result))) == [expected]
+
+
 def test_a_line_that_one_side_moved_and_the_other_changed_is_at_its_new_place() -> None:
     base, mine, other = text("a b c d e f g"), text("a c d e b f g"), text("a b~ c d e f g")
     removed = accounts(base, mine, other, text("a c d e b~ f g"))[0]

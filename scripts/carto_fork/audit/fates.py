@@ -6,8 +6,10 @@ import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from enum import Enum
 from functools import cached_property
+from operator import attrgetter
 from types import MappingProxyType
 
 from ..merge.hunks import Change
@@ -193,6 +195,24 @@ class _Versions:
             more <= {*theirs} and is_inside(theirs, made) for theirs in map(tokens_of, others)
         )
 
+    def has_amended(self, line: str, change: Change, others: Sequence[Change]) -> bool:
+        """Whether the result has a line that neither side has, and that is this one with what the
+        other side did to the lines next to it; nothing that only this side has is gone."""
+        found = self.new.like(line.strip()) if others else ""
+        if not found or self.counts[2][found]:
+            return False
+        mine, made = tokens_of(line), tokens_of(found)
+        edits = SequenceMatcher(None, mine, made, autojunk=False).get_opcodes()
+        edits = [edit for edit in edits if edit[0] != "equal"]
+        gone = Counter(token for _, a, b, _, _ in edits for token in mine[a:b])
+        new = Counter(token for _, _, _, c, d in edits for token in made[c:d])
+        removed, added = (
+            Counter(token for x in others for text in lines(x) for token in tokens_of(text))
+            for lines in (attrgetter("removed"), attrgetter("added"))
+        )
+        old = {token for text in change.removed for token in tokens_of(text)}
+        return gone <= removed - added and new <= added - removed and gone.keys() <= old
+
     @cached_property
     def _words_of_other(self) -> set[str]:
         return set(words_of(self._texts[2]))
@@ -359,11 +379,13 @@ def _account(
     renamed: Mapping[str, str],
 ) -> Account:
     gone = _taken(change.added, missing)
-    near = [line for other in others if _touch(change, other) for line in other.added]
+    beside = [other for other in others if _touch(change, other)]
+    near = [line for other in beside for line in other.added]
     gone = tuple(
         line
         for line in gone
-        if not versions.has_renamed(line, renamed) and not versions.has_woven(line, near)
+        if not versions.has_renamed(line, renamed)
+        if not (versions.has_woven(line, near) or versions.has_amended(line, change, beside))
     )
     returned = _taken(change.removed, back)
     if gone or returned:

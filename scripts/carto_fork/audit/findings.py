@@ -39,7 +39,8 @@ class Finding:
     check: the check that found it. what: the finding, for a person.
     certain: whether it is definitely wrong; otherwise it is only worth a look.
     paths: all files that it is about, if they are more than `path`.
-    between: the commits whose difference in these files it is about; "" if it is about the result.
+    between: the commits whose difference in these files it is about; "" if it is about the result,
+        the second also if the first is the release that it lacks something of.
     lines: all lines that it is about, as in a patch, if `what` names only some.
     line: its line in the result, or the first of them; 0 if it is about none.
     then: what to do about it, if that is not clear from `what`.

@@ -51,6 +51,8 @@ def said(origin: lives.Origin) -> str:
         return ""
     kept = _named(origin.kept)
     text = f"{_OWN} it wrote {'this' if origin.whole else 'some of this'} in {_named(origin.wrote)}"
+    if brought := [commit for commit in origin.brought if commit not in origin.kept]:
+        text += f", which {_named(brought)} brought into the fork's history"
     if origin.removed:
         text += f", and removed it again in {_named(origin.removed)}"
     return f"{text}; {kept} kept it, or brought it back." if kept else f"{text}."

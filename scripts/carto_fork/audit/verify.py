@@ -349,7 +349,8 @@ def _not_the_release(
             whose = f"that the fork, its common ancestor with upstream, and {name} have, lost"
             whose += f" in {listed([*map(described, lost.by)], 2)}"
             then = _LEFT_OUT if lost.chosen else _LOST
-            yield of_lines(lost.lines, whose, certain=True, then=then)
+            found = of_lines(lost.lines, whose, certain=True, then=then)
+            yield replace(found, between=(below[0], ""))
 
 
 def _too_large(

@@ -79,7 +79,7 @@ class Judged:
                 commits=by[:MOST_COMMITS],
                 more=len(by) - MOST_COMMITS,
                 page=self._page,
-                commands=[*self._rebuilt(one), *diff],
+                commands=[*self._rebuilt(one), *self._restored(one), *diff],
                 about=one,
             )
 
@@ -214,6 +214,22 @@ class Judged:
             yield "this merge, and nothing that upstream changed in its sources."
         elif mine and taken:
             yield "So this is a mix of two builds."
+
+    def _restored(self, one: Finding) -> Iterator[str]:
+        """The command that takes files of a release whole, if what a finding says is missing is all
+        in which they differ from the result's."""
+        release = one.between[0] if one.check == checks.REMOVED and not one.between[1] else ""
+        if not release:
+            return
+        old, new = git.tree(self._sh, self._repo, release), self._sides.trees["result"]
+        pairs = {p: (old.get(p, ("", None))[1], new.get(p, ("", None))[1]) for p in one.paths}
+        changes = self._sides.changes(pairs.values())
+        made = [change for path in pairs for change in changes(pairs[path])]
+        gone = [f"- {line.strip()}" for change in made for line in change.removed if line.strip()]
+        if sorted(gone) == sorted(x for x in one.lines if x[:2] == "- ") and not any(
+            change.added for change in made
+        ):
+            yield joined(["git", "checkout", self._named(release), "--", *one.paths])
 
     def _rebuilt(self, finding: Finding) -> Iterator[tuple[str, str]]:
         """The command that takes upstream's build of generated files, or that builds them."""

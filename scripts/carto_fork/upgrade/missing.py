@@ -25,7 +25,7 @@ from ..run.shell import Shell
 from ..run.text import counted, listed, pathspec_word, printable, substantive
 from . import effects, lacks, marked
 from .effects import Effect
-from .outcomes import MOST_COMMITS, Merge, Outcomes
+from .outcomes import DECIDED, MOST_COMMITS, Merge, Outcomes
 from .sides import MADE, OTHER, SAID, TONES, WHOSE, WORST, Sides
 from .since import Since, State
 
@@ -389,7 +389,7 @@ class Missing:
             label,
             TONES.get(label, ""),
             fate=f"{label}|{WHOSE[first.side]}'s changes",
-            reason=f"{reason} {f'Why: {first.reason}' * bool(first.reason)}".strip(),
+            reason=f"{reason} {self._why(first)}".strip(),
             lines=self._room.fits(lines),
             commits=by[:MOST_COMMITS],
             more=len(by) - MOST_COMMITS,
@@ -398,6 +398,14 @@ class Missing:
             effect=effect,
             about=of_file,
         )
+
+    def _why(self, entry: Entry) -> str:
+        """Why a change was dropped, as a sentence; in a conflict, what decided that."""
+        decision = self._outcomes.decisions.get(entry.path)
+        if not entry.reason or not decision or self._outcomes.of[entry.path] != DECIDED:
+            return f"Why: {entry.reason}" * bool(entry.reason)
+        decided = f"“{decision.rule}”: {decision.why}"
+        return f"Why: {decided if decision.whole and decision.rule else entry.reason}"
 
     def _patch(
         self, of_file: Sequence[Entry], texts: Mapping[str, str]

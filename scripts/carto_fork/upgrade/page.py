@@ -159,6 +159,10 @@ class Page:
                 state = self._since.of_file(one["path"])
             said = self._since.said(one["path"], state, missing, back, one["about"])
             one["reason"] = f"{one['reason']} {said}".strip()
+            if isinstance(one["about"], Finding) and self._since.differs(one["path"]):
+                # A whole file of then undoes what came later.
+                old = [x for x in one["commands"] if str(x).startswith("git checkout ")]
+                one["commands"] = [x for x in one["commands"] if x not in old]
             if state.is_settled:
                 one |= {
                     "kind": "passed",

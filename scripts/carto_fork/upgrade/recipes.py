@@ -43,6 +43,9 @@ class Recipe:
         return f"{directory}/" if directory else ""
 
 
+_SHELL = (".sh", ".bash")
+
+
 def said(recipes: Sequence[Recipe]) -> str:
     """How something is built, as the end of a sentence that says to build it."""
     if not recipes:
@@ -50,7 +53,11 @@ def said(recipes: Sequence[Recipe]) -> str:
     first, *others = recipes
     also = f" {listed([x.where for x in others])} may do so, too." if others else ""
     source = f", as {first.where} says" * (PurePosixPath(first.where).name not in first.command)
-    return f"run {first.command}{source}.{also}"
+    own = (
+        " It is the project's own script: read it before you run it, since it may need what is not"
+    )
+    own += " installed, or commit by itself."
+    return f"run {first.command}{source}.{own * first.where.endswith(_SHELL)}{also}"
 
 
 def of(
@@ -177,7 +184,7 @@ def _of_line(
     mode, name = tree[path]
     home, _, base = path.rpartition("/")
     how = ""
-    if base.endswith((".sh", ".bash")):
+    if base.endswith(_SHELL):
         # A script that leaves its directory is meant to be run there.
         inside = bool(home) and "../" in text
         script = f"./{base}" if inside or not home else quote(path)

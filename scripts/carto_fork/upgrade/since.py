@@ -299,19 +299,45 @@ class Since:
         """How many of the files that were asked about they changed."""
         return len(self._log)
 
+    @cached_property
+    def holders(self) -> list[str]:
+        """The tag and the remote branches that have a merge which production does not have
+        here."""
+        fork, merge = self._fork, self._merge
+        if merge.landed or merge.request or not merge.result:
+            return []
+        # `git tag` walks the history once, `git for-each-ref` once for each ref.
+        question = "tag --sort=creatordate --contains={result} --format={format}"
+        names = {"result": merge.result, "format": "%(refname:lstrip=2)"}
+        tag = git.ask(self._sh, fork.path, question, "tags", **names).line
+        question = "for-each-ref --contains={result} --format={format} {where}"
+        names["where"] = f"refs/remotes/{fork.policy.remotes.origin.name}"
+        branches = git.ask(self._sh, fork.path, question, "branches", **names).out.split()
+        found = [f"the branch {name}" for name in branches if not name.endswith("/HEAD")]
+        return [f"the tag {tag}"] * bool(tag) + found
+
+    @property
+    def holding(self) -> str:
+        """The first of them, in words."""
+        return " and ".join(self.holders[:2])
+
+    @property
+    def is_released(self) -> bool:
+        """Whether a tag has what production does not have here."""
+        return any(name.startswith("the tag ") for name in self.holders)
+
     def to_merge(self, how: str) -> str:
         """What to do with a merge that has not landed, as a sentence."""
-        fork, result = self._fork, self._merge.result
+        fork = self._fork
         if self._merge.request:
             return f"Merge it {how}"
         if not fork.has_production:
             return f"If production does not have it yet, merge it {how}"
-        # `git tag` walks the history once, `git for-each-ref` once for each tag.
-        question = "tag --sort=creatordate --contains={result} --format={format}"
-        names = {"result": result, "format": "%(refname:lstrip=2)"}
-        tag = git.ask(self._sh, fork.path, question, "tags", **names).line
-        but = f", but the tag {tag} has it" * bool(tag)
-        return f"{fork.policy.branches.production} does not have it{but}: merge it {how}"
+        name, remote = fork.policy.branches.production, fork.policy.remotes.origin.name
+        if not self.holders:
+            return f"{name} does not have it: merge it {how}"
+        said = f"{name} does not have it here, but it is in {self.holding}: type git fetch"
+        return f"{said} {remote}, and if {name} still does not have it then, merge it {how}"
 
 
 _NOT_IMPORTED = re.compile(r":\d+ uses (\S+), which a side imports")

@@ -140,8 +140,11 @@ class Todo:
         number = sum(one["settled"] for one in eyes)
         since = f" Later commits settled {counted(number, 'row')} below." * bool(number)
         if wrong:
-            text = "Something is wrong" if self._merge.landed else "It must not land yet"
-            return {"kind": "wrong", "text": f"{text}: {', '.join(wrong)}.{more}{since}"}
+            is_out = self._merge.landed or self._since.is_released
+            text = "Something is wrong" if is_out else "It must not land yet"
+            where = f" It is in {self._since.holding}." if is_out else ""
+            where *= not self._merge.landed
+            return {"kind": "wrong", "text": f"{text}: {', '.join(wrong)}.{more}{since}{where}"}
         kept = "Nothing is lost by now" if since else "Nothing is lost"
         number = len(self._outcomes.not_upstreams)
         but = f" but upstream's version of {counted(number, 'generated file')}" * bool(number)
