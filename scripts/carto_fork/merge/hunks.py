@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 from ..fork.policy import Kind, Side
@@ -267,8 +268,8 @@ class Customisations:
     bringing: Collection[str] = frozenset()
     older: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    @property
-    def files(self) -> dict[str, list[Commit]]:
+    @cached_property
+    def files(self) -> Mapping[str, Sequence[Commit]]:
         """The commits that changed each file, by the name that it has now."""
         now = {old: path for path, names in self.older.items() for old in names}
         found: dict[str, list[Commit]] = {}

@@ -157,10 +157,20 @@ def beside(conflict: Conflict, side: Side) -> int:
             merged += segment.ours if side is Side.FORK else segment.theirs
         else:
             merged += lines_of(segment)
-    opcodes = difflib.SequenceMatcher(None, whole, merged, autojunk=False).get_opcodes()
+    from rapidfuzz.distance import LCSseq  # slow to import
+
+    found = LCSseq.opcodes(whole, merged)
     return sum(
-        kind != "equal" and any(map(str.strip, (*whole[a:b], *merged[c:d])))
-        for kind, a, b, c, d in opcodes
+        any(
+            line.strip()
+            for x in its
+            for line in (
+                *whole[x.src_start : x.src_end],
+                *merged[x.dest_start : x.dest_end],
+            )
+        )
+        for is_same, its in groupby(found, key=lambda x: x.tag == "equal")
+        if not is_same
     )
 
 
