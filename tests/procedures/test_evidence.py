@@ -1437,6 +1437,18 @@ LOST = "carto/main has lost the ancestry of a sync"
 WELL = "carto/main has the ancestry of every sync; nothing to heal.\n"
 
 
+def test_heal_says_what_an_older_branch_of_upstream_hides(prepared: World) -> None:
+    """A release that nothing records or states."""
+    prepared.git("fetch -q --tags upstream")
+    prepared.git("update-ref refs/remotes/upstream/main v1.75.2-stable^0")
+    newest = "v1.77.2-stable"
+    then = f"Next: if it has a squash of {newest}: `git fetch upstream`, then the same command.\n"
+    done = prepared.run("fork.heal")
+    assert (done.code, done.out) == (0, WELL + then)
+    prepared.git("fetch -q upstream")
+    assert prepared.run("fork.heal").out == WELL
+
+
 def sync_of(world: World) -> dict[str, str]:
     """The squashed sync, as in JSON."""
     name = world.git("rev-parse origin/carto/main")

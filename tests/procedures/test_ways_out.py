@@ -32,8 +32,8 @@ POLICY = (
 )
 ELSEWHERE = (
     "git remote set-url origin $ORIGIN && git remote set-url upstream $UP && "
-    'printf \'extends = "carto-litellm"\\n[remotes]\\norigin = { name = "origin", url = "%s" }\\n'
-    'upstream = { name = "upstream", url = "%s" }\\n\' $ORIGIN $UP > carto_fork.toml'
+    'printf \'extends = "carto-litellm"\\n%b[remotes]\\norigin = { name = "origin", url = "%s" }\\n'
+    'upstream = { name = "upstream", url = "%s" }\\n\' "$VERSIONS" $ORIGIN $UP > carto_fork.toml'
 )
 
 # A shell command that makes the state, in a clone with nothing to do but an upgrade to v1.76.5;
@@ -42,6 +42,14 @@ WITHOUT_GITHUB = (
     f"{ELSEWHERE} && {POLICY} && {UPGRADE} && git fetch -q origin && git merge -q --squash "
     f"origin/upstream-sync/{TAG} && git commit -qm 'chore: upgrade' && "
     "git push -q --no-verify origin carto/main"
+)
+
+# An upgrade fetches the release's tag only, and the branch is deleted on origin once it has landed.
+TAG_ONLY = (
+    f"{WITHOUT_GITHUB} && git -C $ORIGIN update-ref -d refs/heads/upstream-sync/{TAG} && "
+    "git fetch -q origin && git for-each-ref --format='delete %(refname)' refs/remotes/upstream "
+    "| git update-ref --no-deref --stdin && git update-ref refs/remotes/upstream/main "
+    "v1.75.2-stable^0"
 )
 
 STATES = {
@@ -171,6 +179,17 @@ STATES = {
         f"{WITHOUT_GITHUB} && git for-each-ref --format='delete %(refname)' refs/remotes/upstream "
         "| git update-ref --no-deref --stdin"
     ),
+    "an upgrade that landed squashed, without GitHub, where only the tag was fetched": TAG_ONLY,
+    "an upgrade that landed squashed, without GitHub, after production was taken in": (
+        f"{TAG_ONLY} && git worktree add -q ../w upstream-sync/{TAG} && "
+        "git -C ../w merge -q --no-edit origin/carto/main"
+    ),
+    "an upgrade that landed squashed, without GitHub, of which only the tag is left": (
+        f"{TAG_ONLY} && git fetch -q --prune origin && git branch -qD upstream-sync/{TAG}"
+    ),
+    "an upgrade that landed squashed, without GitHub, in a fork without version files": (
+        "VERSIONS='version_files = []\n' && " + TAG_ONLY + " && git fetch -q --prune origin"
+    ),
     "a policy that landed, behind, with its draft, without GitHub": (
         f"{ELSEWHERE} && cp carto_fork.toml ../draft && {POLICY} && git reset -q --hard HEAD^ && "
         "cp ../draft carto_fork.toml"
@@ -265,8 +284,12 @@ def named(done: Done, tried: list[str]) -> str:
 MOST_STEPS = 30
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    "state",
+    slow_but(
+        STATES, "an upgrade that landed squashed, without GitHub, after production was taken in"
+    ),
+)
 def test_next_leads_to_an_end(
     world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
@@ -300,6 +323,15 @@ def test_next_leads_to_an_end(
         (
             "an upgrade that landed squashed, without GitHub, where nobody fetched upstream",
             "git fetch upstream",
+        ),
+        *(
+            (f"an upgrade that landed squashed, without GitHub, {how}", "invoke fork.heal")
+            for how in (
+                "where only the tag was fetched",
+                "after production was taken in",
+                "of which only the tag is left",
+                "in a fork without version files",
+            )
         ),
         (
             "an upgrade that was published before a commit, without GitHub",

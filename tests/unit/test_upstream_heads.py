@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.fork import policy, releases
+from carto_fork.audit import healing
+from carto_fork.fork import lineage, policy
 from carto_fork.fork.fork import Fork
 from carto_fork.fork.records import TAGS_FILE, Pin, add_pin
-from carto_fork.merge import authorship
+from carto_fork.merge import authorship, hunks
+from carto_fork.merge.syncs import Lost
 from carto_fork.run import git
 from carto_fork.run.shell import Shell
 from repository import Repo
@@ -54,7 +56,7 @@ def heads(repo: Repo, *, offline: bool = False) -> set[str]:
     sh = shell()
     sh.offline = offline
     fork = fork_in(repo, sh)
-    found = set(releases.upstream_heads(sh, fork, repo.git("rev-parse", "ours")))
+    found = set(lineage.upstream_heads(sh, fork, repo.git("rev-parse", "ours")))
     assert repo.git("rev-parse", "refs/remotes/upstream/main") in found
     return {tag for tag in fork.refs.tags() if fork.refs.tag(tag) in found}
 
@@ -142,6 +144,43 @@ def test_a_record_of_another_commit_outranks_upstream(repo: Repo) -> None:
     other = repo.git("rev-parse", "main")
     repo.commit({TAGS_FILE: add_pin(None, TAG, Pin(other, other))})
     merge(repo, TAG, f"Merge tag '{TAG}'")
+    upstream_has(repo, TAG)
+    assert heads(repo) == set()
+
+
+# --- A release that landed without its history ---------------------------------------------------
+
+STATED = {"pyproject.toml": '[project]\nversion = "1.76.5"\n'}
+
+
+def squash(repo: Repo, *, record: bool) -> None:
+    """The release's files on `ours`, in a commit with one parent."""
+    commit = repo.git("rev-parse", TAG)
+    pin = {TAGS_FILE: add_pin(None, TAG, Pin(commit, commit))} if record else STATED
+    repo.on("ours").commit({"f": "patched\n", **pin})
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_a_release_whose_history_is_lost_is_upstreams(repo: Repo, is_recorded: bool) -> None:
+    """An upgrade fetches only its tag, so no branch of the upstream remote has it here."""
+    squash(repo, record=is_recorded)
+    assert heads(repo, offline=True) == ({TAG} if is_recorded else set())
+    upstream_has(repo, TAG)
+    assert heads(repo) == {TAG}
+
+
+def test_a_release_whose_history_was_restored_is_upstreams(repo: Repo) -> None:
+    squash(repo, record=True)
+    sync, commit = repo.git("rev-parse", "ours"), repo.git("rev-parse", TAG)
+    lost = Lost(hunks.Commit(sync, "2026-01-01", "sync"), commit, 0, ())
+    repo.git("merge", "-s", "ours", "-m", healing.values(lost)["heal_message"], TAG)
+    assert heads(repo, offline=True) == {TAG}
+
+
+def test_a_commit_of_the_forks_that_it_records_as_a_release_is_the_forks(repo: Repo) -> None:
+    repo.on("fix", "ours").commit({"fix": "x\n"})
+    repo.git("tag", "--force", TAG)
+    squash(repo, record=True)
     upstream_has(repo, TAG)
     assert heads(repo) == set()
 

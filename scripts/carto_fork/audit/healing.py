@@ -87,6 +87,8 @@ def find(sh: Shell, fork: Fork, upstream: str) -> Healing | None:
     lost = lost_of_fork(sh, fork, production, upstream)
     if lost is None:
         return None
+    if git.is_ancestor(sh, fork.path, upstream, lost.parent):
+        upstream = lost.parent  # upstream's branches are older here
     before, after = cost(sh, fork, production, upstream, lost)
     gone = tuple(left_out(sh, fork, production, upstream, lost))
     return Healing(lost, _branch(sh, fork, lost), before, after, gone)
@@ -293,6 +295,12 @@ def _say_well(s: Session, fork: Fork) -> None:
     only = only_stated(fork.policy.tags, there, versions, contained)
     if only is None:
         s.console.say(f"{production} has the ancestry of every sync; nothing to heal.")
+        here = tags.newest(fork.refs.tags(), fork.policy.tags, *tags.STABLE)
+        newer = [here.name] if here and contained and here > contained else []
+        first, *others = fork.upstream_tips
+        if newer and not git.held(s.sh, fork.path, first, map(fork.refs.tag, newer), *others):
+            fetch = f"{git.at(fork.path)} fetch {fork.policy.remotes.upstream.name}"
+            s.console.next(f"if it has a squash of {newer[0]}: `{fetch}`, then the same command.")
         return
     s.console.say(
         f"{production} states {only.name}'s version but lacks its commits, and nothing proves that "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..fork import records, releases
+from ..fork import lineage, records, releases
 from ..fork.fork import Fork, require_production, require_remotes, unfetched
 from ..fork.generated import is_lock
 from ..fork.policy import POLICY_FILE, Feature, Policy, Side
@@ -82,7 +82,7 @@ def ground(sh: Shell, fork: Fork) -> Ground:
     cut = authorship.lost_of_fork(sh, fork, production, newest)
     healed = syncs.healed_commit(sh, fork.path, production, cut) if cut else production
     # A release may be newer than upstream's branches in this clone, or on none of them.
-    heads = releases.upstream_heads(sh, fork, production)
+    heads = lineage.upstream_heads(sh, fork, production)
     base, *others = git.merge_bases(sh, fork.path, healed, newest, *heads)
     return Ground(own, base, newest, cut, healed, (*others,))
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -289,13 +288,13 @@ def merged(sh: Shell, fork: Fork, commit: str, known: Refs) -> dict[str, str]:
     commit: the production branch, or the commit about to become it.
     known: the tags as they are now, in this clone or upstream.
     """
-    recorded = _recorded(sh, fork, commit)
+    pinned = recorded(sh, fork, commit)
     named = {name: known.tag(name) for name in known.tags()}
-    has = git.held(sh, fork.path, commit, [*recorded.values(), *named.values()])
-    return {n: c for names in (named, recorded) for n, c in names.items() if c in has}
+    has = git.held(sh, fork.path, commit, [*pinned.values(), *named.values()])
+    return {n: c for names in (named, pinned) for n, c in names.items() if c in has}
 
 
-def _recorded(sh: Shell, fork: Fork, commit: str) -> dict[str, str]:
+def recorded(sh: Shell, fork: Fork, commit: str) -> dict[str, str]:
     """The commit of each tag that a commit's record of merged tags names."""
     try:
         pins = records.read_pins(git.show(sh, fork.path, commit, records.TAGS_FILE))
@@ -307,106 +306,6 @@ def _recorded(sh: Shell, fork: Fork, commit: str) -> dict[str, str]:
 def contained(sh: Shell, fork: Fork, commit: str, known: Refs) -> Tag | None:
     """The newest stable upstream release in a commit's history."""
     return tags.newest(merged(sh, fork, commit, known), fork.policy.tags, *tags.STABLE)
-
-
-def upstream_heads(sh: Shell, fork: Fork, ours: str) -> tuple[str, ...]:
-    """The commits whose histories are upstream's: its branches as this clone knows them, and the
-    releases that a branch merged from elsewhere, such as from upstream's branch of patches.
-
-    Such a release counts if the merge's subject names it, if it grew from upstream's history alone,
-    and if the record of merged tags or upstream itself says that it is this commit. Otherwise
-    anybody could make the fork's commits upstream's with a tag. Computed once per task.
-
-    ours: the fork's side.
-    """
-    tips = fork.upstream_tips
-    key = ("upstream", fork.path, ours, tips)
-    return sh.once(key, lambda: (*tips, *_merged_from_elsewhere(sh, fork, ours)))
-
-
-def not_to_keep(sh: Shell, fork: Fork, ours: str, theirs: Sequence[str]) -> tuple[str, ...]:
-    """The commits whose histories hold nothing that the fork has to keep in a merge.
-
-    These are upstream's, as `upstream_heads` has them, unless the fork is ahead of what it merges:
-    of the upstream commits that `theirs` lacks, such as newer ones of its development branch, only
-    those of an older release are superseded.
-
-    theirs: the upstream commits to merge, or to compare with, the release first.
-    """
-    heads = upstream_heads(sh, fork, ours)
-    usual = tuple(dict.fromkeys([*theirs, *heads]))
-    if not theirs or set(fork.upstream_tips) <= set(theirs):
-        return usual
-    if git.count(sh, fork.path, ours, *theirs) == git.count(sh, fork.path, ours, *usual):
-        return usual
-    classified = (tags.classify(name, fork.policy.tags) for name in fork.refs.tags())
-    stable = {tag: fork.refs.tag(tag.name) for tag in classified if tag and tag.stable}
-    release = max((tag for tag, commit in stable.items() if commit == theirs[0]), default=None)
-    older = [commit for tag, commit in stable.items() if release and tag < release]
-    in_ours = git.held(sh, fork.path, ours, older)
-    return (*theirs, *sorted(git.held(sh, fork.path, heads[0], in_ours, *heads[1:])))
-
-
-def _merged_from_elsewhere(sh: Shell, fork: Fork, ours: str) -> list[str]:
-    """The releases that a history merged and that upstream's branches in this clone lack."""
-    if not fork.upstream_tips:
-        return []  # nothing shows where upstream's history begins
-    named = defaultdict[str, list[str]](list)
-    for name in fork.refs.tags():
-        named[fork.refs.tag(name)].append(name)
-    words = ["git", "-C", str(fork.path), "log", "-z", "--no-show-signature", "--no-color"]
-    words += ["--topo-order", "--reverse", "--format=%H%x00%P%x00%s", ours, "--not"]
-    answer = sh.read([*words, *fork.upstream_tips, "--"])
-    fields = git.checked(answer, "commits").fields()
-    parents = {name: of.split() for name, of in zip(fields[::3], fields[1::3], strict=True)}
-    asked: dict[str, tuple[str, set[str]]] = {}
-    for merge, subject in zip(fields[::3], fields[2::3], strict=True):
-        before, *others = parents[merge] or [""]
-        for head in others:
-            names = {n for n in named[head] if head in parents and _names(subject, n, fork.policy)}
-            if names:
-                asked[head] = before, {*names, *asked.get(head, (before, ()))[1]}
-    if not asked:
-        return []
-    known = _said_to_be(sh, fork, ours, {name for _, names in asked.values() for name in names})
-    heads, theirs = list[str](), set[str]()
-    for head, (before, names) in asked.items():
-        if head in theirs or head not in {known.get(name) for name in names}:
-            continue
-        brought = reached(head, parents)
-        grew = all(parents[commit] for commit in brought)  # no beginning of its own
-        if grew and not (brought & reached(before, parents)) - theirs:
-            heads.append(head)
-            theirs |= brought
-    return heads
-
-
-def _names(subject: str, name: str, policy: Policy) -> bool:
-    """Whether the subject of a merge names a tag that can be an upstream release."""
-    if not re.search(rf"(?<![\w.+-]){re.escape(name)}(?![\w+-]|\.\w)", subject):
-        return False
-    tag = tags.classify(name, policy.tags)
-    return tag is not None and tag.scheme.use is not TagUse.OWN
-
-
-def _said_to_be(sh: Shell, fork: Fork, ours: str, names: Set[str]) -> dict[str, str]:
-    """The commits of upstream tags by name: those that the fork recorded when it merged them, and
-    the others as upstream says now, if it answers."""
-    recorded = _recorded(sh, fork, ours)
-    if names <= recorded.keys():
-        return recorded
-    refs = tags_there(sh, fork)
-    return {name: refs.tag(name) for name in names if refs} | recorded
-
-
-def reached(head: str, parents: Mapping[str, Sequence[str]]) -> set[str]:
-    """A commit and its ancestors, as far as their parents are known."""
-    found, left = set[str](), [head]
-    while left:
-        if (commit := left.pop()) in parents and commit not in found:
-            found.add(commit)
-            left += parents[commit]
-    return found
 
 
 def tags_there(sh: Shell, fork: Fork) -> Refs | None:

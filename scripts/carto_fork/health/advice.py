@@ -15,7 +15,6 @@ from ..fork import branches, detection, setup, version_files
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.tags import Tag, TagUse, newest
-from ..merge import authorship
 from ..merge.reverted import reverted_sync
 from ..run import files, git, github
 from ..run.errors import Failed, Refused
@@ -276,16 +275,19 @@ class _Adviser:
 
         A pull request that a person closed is not opened again.
         """
-        tag = upgrade.tag
-        options = remembered(self._fork, tag)
+        sh, fork, tag = self._sh, self._fork, upgrade.tag
+        options = remembered(fork, tag)
         asked = options.words()
         if self._facts.squashed and self._facts.squashed.name == tag:
             yield from self._heal(self._facts.states_only)
             asked["unhealed"] = True  # nothing proves that a commit brought it
+        elif not (self._hosted and upgrade.published) and begun.is_squashed(sh, fork, tag):
+            without = f"{self._production} has {tag} without its history."
+            yield from self._heal("" if fork.upstream_tips else without)
         again = self._command("upgrade-carto", tag=tag, **asked)
-        place = git.nearest(self._fork.place_for(upgrade.branch))
+        place = git.nearest(fork.place_for(upgrade.branch))
         then = f"then run `{again}`."
-        if merge := begun.for_a_person(self._sh, self._fork, place, then, but=tag):
+        if merge := begun.for_a_person(sh, fork, place, then, but=tag):
             yield Advice(merge.line, merge.why)
         yield from self._resolving(upgrade)
         if not upgrade.published:
@@ -293,7 +295,7 @@ class _Adviser:
             does = "Resolve what is left; this lists it, and continues once nothing is."
             if upgrade.conflicts:
                 why = f": {upgrade.state}. {does}"
-            elif wrong := status.failed(self._fork, upgrade, self._command):
+            elif wrong := status.failed(fork, upgrade, self._command):
                 why = f". {wrong}; then this continues it."
             yield Advice(again, f"The upgrade to {tag} is not finished{why}")
             return
@@ -301,7 +303,7 @@ class _Adviser:
         if not self._hosted:
             yield from self._landing(upgrade, asked)
         elif pull is None:
-            here = f"refs/heads/{upgrade.branch}" in self._fork.refs.objects
+            here = f"refs/heads/{upgrade.branch}" in fork.refs.objects
             if here and self._hub and not (asked["no_pr"] or options.automatic):
                 yield Advice(again, f"{upgrade.branch} is published; this opens its pull request.")
             why = f"{upgrade.branch} is published; this opens its pull request. To give it up: "
@@ -311,7 +313,7 @@ class _Adviser:
             yield from self._taking_in(upgrade)
             test = self._command("upgrade-carto", tag=tag)
             more = f". Nothing has tested it since its conflicts were resolved: `{test}` does"
-            more = more if status.is_untested(self._sh, self._fork, upgrade) else ""
+            more = more if status.is_untested(sh, fork, upgrade) else ""
             yield _review(self._hub, pull, f"{branches.NEVER_SQUASHED}{more}")
         elif pull.state == "MERGED":
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")
@@ -321,15 +323,8 @@ class _Adviser:
 
         asked: the options of its last run.
         """
-        sh, fork, branch = self._sh, self._fork, upgrade.branch
-        tag = fork.refs.tag(upgrade.tag)
-        with suppress(Refused):
-            lost = authorship.lost_of_fork(sh, fork, fork.production_commit, tag) if tag else None
-            if lost and git.count(sh, fork.path, tag, lost.parent) == 0:  # it landed squashed
-                without = f"{self._production} has {upgrade.tag} without its history."
-                yield from self._heal("" if fork.upstream_tips else without)
         yield from self._taking_in(upgrade)
-        why = f"{self._merged(branch).why} Elsewhere, {branches.NEVER_SQUASHED}."
+        why = f"{self._merged(upgrade.branch).why} Elsewhere, {branches.NEVER_SQUASHED}."
         words = {**asked, "direct": True, "no_pr": False, "no_push": False}
         yield Advice(self._command("upgrade-carto", tag=upgrade.tag, **words), why)
 

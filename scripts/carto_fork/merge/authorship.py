@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from posixpath import splitext
 
-from ..fork import generated, releases
+from ..fork import generated, lineage, releases
 from ..fork.fork import Fork
 from ..fork.patterns import matching
 from ..run import git
@@ -93,7 +93,7 @@ def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
 
     theirs: the upstream commits to merge, or to compare with, the release first.
     """
-    upstream = releases.not_to_keep(sh, fork, ours, theirs)
+    upstream = lineage.not_to_keep(sh, fork, ours, theirs)
     key = ("own", fork.path, ours, frozenset(upstream), fork.policy.version_paths)
     return sh.once(key, lambda: _read_of_fork(sh, fork, ours, upstream))
 
@@ -469,7 +469,7 @@ def lost_of_fork(sh: Shell, fork: Fork, production: str, theirs: str) -> Lost | 
     Raises Refused if they have no common history.
     """
     releases.require_common_history(sh, fork, production, theirs)
-    upstream = tuple(dict.fromkeys([theirs, *releases.upstream_heads(sh, fork, production)]))
+    upstream = tuple(dict.fromkeys([theirs, *lineage.upstream_heads(sh, fork, production)]))
     key = ("lost", fork.path, production, upstream)
     files = fork.policy.version_paths
     return sh.once(key, lambda: find_lost(sh, fork.path, production, upstream, files))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from ..fork import releases
+from ..fork import lineage
 from ..fork.fork import Fork
 from ..run import git
 from ..run.shell import Shell
@@ -85,7 +85,7 @@ def origin(
     telling = {n for n in numbers if n <= len(lines) and substantive(lines[n - 1])}
     if not telling:
         return Origin()
-    upstream = releases.not_to_keep(sh, fork, ours, (theirs,))
+    upstream = lineage.not_to_keep(sh, fork, ours, (theirs,))
     named = {e.commit.name: e.commit for e in log_of(sh, fork.path, ours, upstream)}
     own = {*named.values()}
     by = dict(blame(sh, fork.path, f"{theirs}..{ours}", path, telling))

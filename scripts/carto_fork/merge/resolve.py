@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..fork import records, releases
+from ..fork import lineage, records
 from ..fork.fork import Fork
 from ..fork.patterns import globs
 from ..fork.policy import Kind, Policy, Rule, Side, Take
@@ -63,7 +63,7 @@ def decide(
     undecided = [d.conflict for d in decided if d.left and d.text is not None]
     if undecided:
         # Repeating earlier merges to learn from them is slow, so only if nothing else helps.
-        upstream = [theirs, *releases.upstream_heads(sh, fork, ours)]
+        upstream = [theirs, *lineage.upstream_heads(sh, fork, ours)]
         paths = [one.path for one in undecided]
         memory = conflicts.remember(sh, fork.path, ours, upstream, paths)
         earlier.learn(sh, fork, merge.others, paths, memory)

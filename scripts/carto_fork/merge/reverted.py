@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ..fork import records, releases, tags
+from ..fork import lineage, records, releases, tags
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.tags import Tag
@@ -102,7 +102,7 @@ def reverted_sync(
     newest = sorted((tag for tag in classified if tag and tag.stable), reverse=True)[
         :_MOST_RELEASES
     ]
-    heads = releases.upstream_heads(sh, fork, production)
+    heads = lineage.upstream_heads(sh, fork, production)
     for release in newest:
         commit, latest = merged[release.name], merged[newest[0].name]
         upstream = tuple(dict.fromkeys([*theirs, *heads])) or (commit,)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from ..fork import records, releases
+from ..fork import lineage, records
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import substantive
@@ -227,7 +227,7 @@ def _first_parents(
         while at in parents:
             history.append(at)
             at = next(iter(parents[at]), "")
-        for name in releases.reached(tip, parents):
+        for name in lineage.reached(tip, parents):
             del parents[name]
         yield [name for name in history if times[name] <= end]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -346,4 +347,7 @@ def newest(fork: Fork, than: Tag) -> str:
 def is_squashed(sh: Shell, fork: Fork, tag: str) -> bool:
     """Whether a release landed without its history, as a squash does."""
     commit = fork.refs.tag(tag)
-    return bool(commit and authorship.lost_of_fork(sh, fork, fork.production_commit, commit))
+    with suppress(Refused):
+        lost = authorship.lost_of_fork(sh, fork, fork.production_commit, commit) if commit else None
+        return lost is not None and git.count(sh, fork.path, commit, lost.parent) == 0
+    return False

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..audit import older
 from ..audit.fates import Fate
 from ..audit.ledger import Entry
-from ..fork import generated, releases
+from ..fork import generated, lineage
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..merge import authorship, commits, lives, syncs
@@ -100,7 +100,7 @@ class Sides:
     def log(self) -> Mapping[str, commits.Entry]:
         """The fork's commits, by name."""
         ours, theirs = self.commits["ours"], self.commits["theirs"]
-        upstream = releases.not_to_keep(self._sh, self._fork, ours, (theirs,))
+        upstream = lineage.not_to_keep(self._sh, self._fork, ours, (theirs,))
         log = commits.log_of(self._sh, self._fork.path, ours, upstream)
         return {entry.commit.name: entry for entry in log}
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from ..audit import verify
 from ..audit.findings import REMOVED, Finding, described
 from ..audit.ledger import Entry
-from ..fork import releases
+from ..fork import lineage
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..merge import commits, gone
@@ -227,7 +227,7 @@ class Since:
     def _own(self) -> Sequence[commits.Entry]:
         """The commits that the production branch has since, without upstream's."""
         sh, fork, merge = self._sh, self._fork, self._merge
-        known = releases.upstream_heads(sh, fork, self.tip)
+        known = lineage.upstream_heads(sh, fork, self.tip)
         return commits.log_of(sh, fork.path, self.tip, [merge.result, merge.theirs, *known])
 
     def said(
