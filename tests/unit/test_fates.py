@@ -476,6 +476,13 @@ def test_a_removed_line_that_is_back_in_other_words_is_not_kept() -> None:
     assert fates(base, mine, other, result) in ([LOST], [SUPERSEDED])
 
 
+def test_the_old_line_is_not_another_form_of_the_new_one() -> None:
+    base, mine = text("a b c"), text("a b~ c")
+    [found] = accounts(base, mine, base, base)
+    assert (found.fate, found.missing, found.back) == (LOST, (line("b~"),), (line("b"),))
+    assert not found.is_traced(line("b~"))
+
+
 def test_a_blank_line_that_both_sides_added_shows_nothing() -> None:
     base, added = text("a b c"), text("a b c").replace("\n", "\n\n", 1)
     assert fates(base, added, added, "") == [KEPT]

@@ -394,10 +394,12 @@ def _account(
     if not gone and not returned:
         return _whole(change, others, versions)
     significant = _telling(gone, change.added)
+    # What was there before the change is not another form of it.
+    old = {"", *map(str.strip, returned)}
     traceless = [
         line
         for line in significant
-        if not versions.new.like(line.strip())
+        if versions.new.like(line.strip()) in old
         if not versions.has_rerun(line) and not versions.has_quoted(line)
     ]
     traceless += _telling(returned, change.removed)
