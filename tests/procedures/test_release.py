@@ -316,9 +316,26 @@ def test_a_release_continues_after_a_rejected_push(world: World, github: GitHub)
     assert "not today" in stopped.err and AS_BEFORE in stopped.err
     assert own_tags(world) == released(github) == []
     hook.unlink()
+    only_here = f"nly this clone has the tag {FIRST}"
+    for line in ("next", "status", "doctor --check tags"):
+        said = world.run(line)
+        assert said.code == 0 and only_here in said.out and "invoke release" in said.out, said
     done = world.run("release")
     assert done.code == 0, done.err
     once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
+
+
+def test_a_release_that_was_interrupted_before_production_moved_is_not_forgotten(
+    world: World, github: GitHub
+) -> None:
+    world.git("fetch --quiet origin")
+    world.git(f"tag -a -m mine {FIRST} origin/carto/main")
+    commit_in(world, world.origin, PRODUCTION, {"later.md": "x\n"}, message="fix: later")
+    world.git("fetch --quiet origin")
+    said = " ".join(world.run("next").out.replace("\n# ", " ").split())
+    assert said.startswith(f"git tag -d {FIRST} ") and "has moved on since" in said
+    world.git(f"tag -d {FIRST}")
+    assert world.run("next").out.startswith("invoke release\n")
 
 
 # Every command of a release that changes something; the test kills the task before and after each.

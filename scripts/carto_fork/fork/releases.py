@@ -316,6 +316,18 @@ def tags_there(sh: Shell, fork: Fork) -> Refs | None:
     return sh.once(("upstream's tags", fork.path, where), asked)
 
 
+def unpublished(sh: Shell, fork: Fork, there: Refs) -> Tag | None:
+    """The fork's newest release in production whose tag only this clone has, as after a `release`
+    that was interrupted.
+
+    there: origin's tags as they are now.
+    """
+    here = {name for name in fork.refs.tags() if f"refs/tags/{name}" not in there.objects}
+    tag = tags.newest(here, fork.policy.tags, TagUse.OWN) if fork.policy.releases else None
+    commit = fork.refs.tag(tag.name) if tag else ""
+    return tag if git.held(sh, fork.path, fork.production_commit, [commit]) else None
+
+
 def may_exist(sh: Shell, fork: Fork, version: str) -> bool:
     """Whether upstream has a tag of a version, as far as it answers."""
     there = tags_there(sh, fork)

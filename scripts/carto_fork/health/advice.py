@@ -454,8 +454,10 @@ class _Adviser:
         return all(version_files.same(stated, release) for stated in facts.version.values())
 
     def _release(self) -> Iterator[Advice]:
-        """A release, if the newest upstream release merged is not released yet."""
+        """A release, if one was interrupted, or the newest upstream one merged is not released."""
         contained, own = self._facts.contained, self._own_release
+        there = self._remote
+        yield from under_way.unpublished(self._sh, self._fork, there, contained, self._command)
         if contained and self._releases and (own is None or own.version < contained.version):
             last = f"the newest release is {own.name}" if own else "nothing was released yet"
             why = f"{self._production} contains {contained.name}, and {last}."

@@ -21,7 +21,7 @@ from ..run.shell import Shell
 from ..run.steps import Step
 from ..run.text import counted, listed, printable
 from ..upgrade import begun
-from . import checks_policy, status
+from . import checks_policy, status, under_way
 from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
 RETAG = Step(
@@ -93,6 +93,7 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
 
 
 def _tags(patient: Patient) -> Iterator[Diagnosis]:
+    yield from _unpublished(patient)
     try:
         pinned = records.read_pins(patient.text(records.TAGS_FILE) or None)
     except Refused as no:
@@ -134,6 +135,18 @@ def _tags(patient: Patient) -> Iterator[Diagnosis]:
             yield Diagnosis(Level.BROKEN, what, cause, then)
     if offline:
         raise Unchecked(f"upstream's: {offline}")
+
+
+def _unpublished(patient: Patient) -> Iterator[Diagnosis]:
+    """A release of the fork whose tag was never pushed."""
+    sh, fork, origin = patient.sh, patient.fork, patient.fork.policy.remotes.origin
+    if patient.offline or not fork.policy.releases or not fork.url(origin):
+        return
+    there = git.remote_refs(sh, patient.repo, origin.name, ["refs/tags/*"], git.PATIENCE)
+    for advice in under_way.unpublished(sh, fork, there, patient.release, patient.command):
+        what, _, cause = advice.why.partition(": ")
+        cause = f"{cause[0].upper()}{cause[1:]}"
+        yield Diagnosis(Level.LOOK, f"{what[0].lower()}{what[1:]}.", cause, advice.command)
 
 
 def _version(patient: Patient) -> Iterator[Diagnosis]:
@@ -507,7 +520,7 @@ CHECKS = (
     Check("hook", "Nothing checks what is pushed.", _hook),
     Check("policy", "Tasks refuse because of the policy.", checks_policy.check),
     Check("detection", "No new release is detected.", _detection),
-    Check("tags", "A tag is not what it was.", _tags),
+    Check("tags", "A tag is not what it was, or was never pushed.", _tags),
     Check("version", "The version does not match the release.", _version),
 )
 """The checks of this subject."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..audit import healing
-from ..fork import branches, version_files
+from ..fork import branches, releases, version_files
 from ..fork.fork import Fork
 from ..fork.tags import Tag
 from ..run import git
@@ -82,3 +82,28 @@ def not_newer(facts: Status, release: Tag, command: Callable[..., str]) -> Itera
         yield Advice(anew, f"{why} This merges it all the same{other}.")
     elif lower:
         yield Advice(lower, f"{why} This lowers the version to what it contains.")
+
+
+def unpublished(
+    sh: Shell,
+    fork: Fork,
+    there: git.Refs | None,
+    contained: Tag | None,
+    command: Callable[..., str],
+) -> Iterator[Advice]:
+    """What to do about a release of the fork whose tag was never pushed.
+
+    there: origin's tags as they are now; None if it does not answer.
+    contained: the newest upstream release in production.
+    """
+    tag = releases.unpublished(sh, fork, there) if there else None
+    if tag is None:
+        return
+    commit, origin = fork.refs.tag(tag.name), fork.policy.remotes.origin.name
+    why = f"Only this clone has the tag {tag.name}: a release was interrupted before it was pushed"
+    if commit == fork.production_commit and contained and tag.version == contained.version:
+        yield Advice(command("release"), f"{why} to {origin}. This continues it.")
+    else:
+        why += f", and {fork.policy.branches.production} has moved on since. If nobody needs it, "
+        remove = f"{git.at(fork.path)} tag -d {tag.name}"
+        yield Advice(remove, f"{why}this removes it; then `{command('release')}`.")
