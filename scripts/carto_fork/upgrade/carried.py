@@ -223,7 +223,8 @@ class Carried:
         for path, of_file in versions.items():
             if any(name and name not in texts for name in of_file):
                 continue
-            four = [_Text(texts.get(name, "")) for name in of_file]
+            known = {name: _Text(texts.get(name, "")) for name in of_file}
+            four = [known[name] for name in of_file]  # mostly, two versions are the same
             for commit in self._files.get(path, ()):
                 if made := self._made.get((path, commit)):
                     found[path, commit] = there(made, *four)
@@ -337,9 +338,12 @@ class _Text:
     """A version of a file."""
 
     def __init__(self, text: str) -> None:
-        self.counts = Counter(line.strip() for line in text.split("\n") if text)
-        self._whole = "".join(text.split()) if len(text) < _LONGEST else ""
-        self._known: dict[str, int] = {}
+        self.counts = Counter(map(str.strip, text.split("\n"))) if text else Counter[str]()
+        self._text, self._known = text, dict[str, int]()
+
+    @cached_property
+    def _whole(self) -> str:
+        return "".join(self._text.split()) if len(self._text) < _LONGEST else ""
 
     def has(self, line: str) -> bool:
         """Whether it has a line, also wrapped in another way."""
