@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 
-from ..audit import verify
-from ..audit.findings import REMOVED, Finding, described
+from ..audit import imports, verify
+from ..audit.findings import REMOVED, Committed, Finding, described
 from ..audit.ledger import Entry
 from ..fork import lineage
 from ..fork.fork import Fork
@@ -136,6 +136,8 @@ class Since:
         lines = [line[2:] for line in one.lines if line.startswith("- ")]
         if one.check == REMOVED and len(one.paths) == 1 and lines:
             return self.of_lines(one.path, lines)
+        if self.tip and one.path.endswith(".py") and _DANGLING.search(one.what):
+            return State.SAME if self._dangles(one) else State.DONE
         state = self.of_file(one.path) if len(one.paths) < 2 and one.path else State.SAME
         is_done = state is State.OPEN and self._imports(one, self.text(one.path))
         return State.DONE if is_done else state
@@ -147,6 +149,13 @@ class Since:
         ends = (self._merge.ours, self._merge.theirs)
         sides = [git.show(self._sh, self._fork.path, commit, one.path) or "" for commit in ends]
         return name[1] not in dict(gone.no_longer_imported(one.path, text, sides))
+
+    def _dangles(self, one: Finding) -> bool:
+        """Whether an import that a finding is about leads nowhere by now, either."""
+        ends, texts = (self.tip, self._merge.ours, self._merge.theirs), dict[str, str | None]()
+        found = (Committed(self._sh, self._fork.path, commit, texts) for commit in ends)
+        now, *sides = imports.trees([*found])
+        return any(one.what.endswith(what) for _, what in imports.dangling(one.path, now, sides))
 
     def of_filled(self, one: Unfilled) -> State:
         """The state of a directory that is to be filled: done if its record names what the manifest
@@ -266,12 +275,12 @@ class Since:
             return f"Changed since{newest}; the markers are still there."
         if not (missing or back):
             return f"Changed since{newest}."
-        telling = [line for line in missing if substantive(line)]
         then, now = map(_counted, (self._then(path), self.text(path)))
-        there = [line.strip() for line in telling if now[line.strip()] > then[line.strip()]]
-        again = f"of what is missing, {len(there)} of {counted(len(telling), 'line')} came back: "
-        again += listed([f"“{printable(line[:_MOST_SHOWN])}”" for line in there], 2)
-        return f"Changed since{newest}; {again if there else 'this is still so'}."
+        # Of a line that the result has elsewhere, one more says nothing.
+        came = {x: then[x] == 0 < now[x] for x in map(str.strip, missing) if substantive(x)}
+        went = {x: now[x] < then[x] for x in map(str.strip, back) if substantive(x)}
+        parts = [*_part("missing", "back", came), *_part("back", "gone again", went)]
+        return f"Changed since{newest}; {' and '.join(parts) or 'this is still so'}."
 
     def _first(
         self,
@@ -340,6 +349,7 @@ class Since:
         return f"{said} {remote}, and if {name} still does not have it then, merge it {how}"
 
 
+_DANGLING = re.compile(r"\bimport .*: no such (module|name in the module)$")
 _NOT_IMPORTED = re.compile(r":\d+ uses (\S+), which a side imports")
 
 
@@ -352,6 +362,15 @@ def _required(text: str) -> Iterator[tuple[str, ...]]:
             inside = words != [")"]
         elif len(words) == 2 + (words[:1] == ["require"]) and (inside or words[0] == "require"):
             yield (*words[-2:],)
+
+
+def _part(was: str, became: str, lines: Mapping[str, bool]) -> Iterator[str]:
+    """How many of some lines are otherwise by now, and which, in words; nothing if none is."""
+    if changed := [line for line, is_so in lines.items() if is_so]:
+        of = f"of what is {was}, {len(changed)} of {counted(len(lines), 'line')}"
+        verb = "came" if became == "back" else "is" if len(changed) == 1 else "are"
+        named = listed([f"“{printable(line[:_MOST_SHOWN])}”" for line in changed], 2)
+        yield f"{of} {verb} {became}: {named}"
 
 
 def _counted(text: str) -> Counter[str]:
