@@ -542,6 +542,8 @@ def test_next_suggests_init_for_a_fork_that_the_default_policy_does_not_fit(
     if remotes == "local":
         world.git("remote set-url origin", str(world.origin))
         world.git("remote set-url upstream", str(world.upstream))
+    if remotes != "default":  # the default policy's branch is nothing to this fork
+        world.git("branch --move main trunk", repo=world.upstream)
     world.git("fetch --quiet --prune origin")
     world.git("symbolic-ref --delete refs/remotes/origin/HEAD")
     command, why = following(world)
@@ -549,6 +551,7 @@ def test_next_suggests_init_for_a_fork_that_the_default_policy_does_not_fit(
     assert follow(world).code == 0
     command, why = following(world)
     assert command == "invoke fork.init" and why.startswith(f"{_NO_POLICY} This writes a draft")
+    assert "branch main" not in why
     examined = world.run("doctor").out
     assert "invoke fork.init" in examined
     assert "set-url" not in examined and "push that branch" not in examined

@@ -371,6 +371,13 @@ def test_what_a_person_landed_directly_is_landed_once_production_is_taken_in(
     assert (refused.code, f"then run `{direct}` again." in refused.err) == (1, True), refused.err
     done = world.paste(asked(world))
     assert done.code == 0, done.err
+    world.git(f"push -q origin upstream-sync/{TAG}")
+    (world.work(TAG) / "README.md").write_text("mine\n")  # it refuses that
+    work = f"../litellm.upstream-sync-{TAG}"
+    said = world.run("next").out.replace("\n# ", " ")
+    assert said.startswith(f"git -C {work} commit --all")
+    assert "README.md is changed and not committed" in said and "worktree remove" not in said
+    world.git("checkout -q README.md", repo=world.work(TAG))
     assert sorted(asked(world).split()) == sorted(direct.split())
     done = world.paste(direct)
     assert done.code == 0, done.err

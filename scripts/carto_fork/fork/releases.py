@@ -166,11 +166,12 @@ def without_branch(sh: Shell, fork: Fork, timeout: int | None = None) -> tuple[s
 
 
 def renamed_branch(sh: Shell, fork: Fork, known: Refs) -> str:
-    """The message if upstream no longer has its development branch; "" if it has.
+    """The message if upstream no longer has its development branch; "" if it has, or if the policy
+    that names it is for another fork.
 
     known: upstream's refs, that branch among them if it exists.
     """
-    if f"refs/heads/{fork.policy.branches.upstream}" in known.objects:
+    if fork.is_unknown or f"refs/heads/{fork.policy.branches.upstream}" in known.objects:
         return ""
     what, then = without_branch(sh, fork, git.PATIENCE)
     return f"{what.rstrip('.')}: {then.partition(';')[0]}"

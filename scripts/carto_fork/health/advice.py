@@ -301,6 +301,7 @@ class _Adviser:
             return
         pull = self._syncs[tag]
         if not self._hosted:
+            yield from under_way.uncommitted(sh, fork, upgrade.branch, then)
             yield from self._landing(upgrade, asked)
         elif pull is None:
             here = f"refs/heads/{upgrade.branch}" in fork.refs.objects

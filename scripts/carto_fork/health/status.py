@@ -237,11 +237,18 @@ def _kept(
             continue  # the same command ends the upgrade, and removes it
         reopened = name not in merged and branches.reopened(sh, tree.path, state)
         if not (state.merging or state.unmerged or reopened):
+            work = git.nearest(tree.path)
+            kept = f"the upgrade to {name} kept its work tree {git.named(work)}"
+            if state.dirty:
+                verb = "is" if len(state.dirty) == 1 else "are"
+                kept += f", in which {listed(state.dirty, 3)} {verb} changed and not committed"
+            if state.dirty and name not in merged:
+                yield f"{kept}; to see that, type `{git.at(work)} diff HEAD`"
+                continue
+            see = f" (`{git.at(work)} diff HEAD` shows it)" if state.dirty else ""
             there = quote(str(git.nearest(tree.path, fork.path)))
-            yield (
-                f"the upgrade to {name} kept its work tree {git.named(git.nearest(tree.path))}; if "
-                f"nobody needs what is in it, type `{removes} {there}`"
-            )
+            what = "that" if state.dirty else "what is in it"
+            yield f"{kept}{see}; if nobody needs {what}, type `{removes} {there}`"
     for place in map(git.nearest, recovery.cut_off(fork)):
         yield (
             f"a killed upgrade left {git.named(place)}; if nobody needs what is in it, type "

@@ -12,7 +12,7 @@ from ..fork.fork import Fork
 from ..fork.tags import Tag
 from ..run import git
 from ..run.shell import Shell
-from ..run.text import counted, printable
+from ..run.text import counted, listed, printable
 from ..upgrade import begun
 from .status import Status
 
@@ -82,6 +82,21 @@ def not_newer(facts: Status, release: Tag, command: Callable[..., str]) -> Itera
         yield Advice(anew, f"{why} This merges it all the same{other}.")
     elif lower:
         yield Advice(lower, f"{why} This lowers the version to what it contains.")
+
+
+def uncommitted(sh: Shell, fork: Fork, branch: str, then: str) -> Iterator[Advice]:
+    """What to do about changes in the work tree of a published upgrade that no commit has.
+
+    then: what continues afterwards.
+    """
+    work = git.nearest(fork.place_for(branch))
+    state = git.work_state(sh, work) if (work / ".git").exists() else None
+    if not state or not state.dirty or state.merging or branches.reopened(sh, work, state):
+        return
+    verb = "is" if len(state.dirty) == 1 else "are"
+    why = f"In {git.named(work)}, {listed(state.dirty, 3)} {verb} changed and not committed. This "
+    why += f"adds that to the upgrade; {then} Or discard it: `{git.at(work)} restore --staged "
+    yield Advice(f"{git.at(work)} commit --all", f"{why}--worktree :/`.")
 
 
 def unpublished(
