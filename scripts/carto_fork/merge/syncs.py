@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from ..fork import lineage, records
+from ..fork import generated, lineage, records
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import substantive
@@ -55,11 +55,12 @@ def among(
 
     version_files: the paths that state the version.
     """
+    telling = ((suspect, sum(map(_tells, suspect.changed))) for suspect in suspects)
     left = [
         suspect
-        for suspect in suspects
-        if len(suspect.changed) > MOST_PATHS
-        or (len(suspect.changed) >= _FEWEST_PATHS and not version_files.isdisjoint(suspect.changed))
+        for suspect, number in telling
+        if number > MOST_PATHS
+        or (number >= _FEWEST_PATHS and not version_files.isdisjoint(suspect.changed))
     ]
     like_upstream: list[Suspect] = []
     # Most syncs land soon after the commit they bring; searching far back costs more.
@@ -87,7 +88,24 @@ def _lost_parent(sh: Shell, repo: Path, suspect: Suspect, upstream: Sequence[str
         return None
     bases = git.merge_bases(sh, repo, suspect.before, *upstream)
     farther = (distance > own for distance in _distances(sh, repo, name, bases))
-    return parent if all(farther) else None
+    return parent if all(farther) and _is_whole(sh, repo, suspect, parent) else None
+
+
+def _is_whole(sh: Shell, repo: Path, suspect: Suspect, parent: str) -> bool:
+    """Whether a commit has what upstream did up to a commit, but for a file or two in which it is
+    as before: a release branch that only picks commits lacks many."""
+    bases = git.merge_bases(sh, repo, suspect.before, parent)
+    if not bases:
+        return True
+    before, then, now = (git.tree(sh, repo, x) for x in (bases[0], parent, suspect.commit.name))
+    brought = [x for x in git.differing(sh, repo, bases[0], parent) if _tells(x)]
+    has = sum(now.get(path) == then.get(path) for path in brought)
+    lacks = sum(now.get(path) == before.get(path) for path in brought)
+    return lacks <= max(_LEFT_OUT, has / 50)
+
+
+_LEFT_OUT = 2
+"""So many files may be left out of a sync that is squashed, or one in fifty."""
 
 
 def _like_upstream(
@@ -114,8 +132,7 @@ def _like_upstream(
     wanted = []
     for suspect, first, end in zip(suspects, since, last, strict=True):
         candidates = [*_sample([name for time, name in history if first <= time <= end], 16)]
-        # The records that this program writes into the fork prove neither.
-        telling = [p for p in suspect.changed if p not in records.NOTES and "\n" not in p]
+        telling = [path for path in suspect.changed if _tells(path) and "\n" not in path]
         # What was merged last comes at the end.
         wanted.append((suspect, telling, [*candidates, suspect.merged or git.NULL]))
     few = _alike(sh, repo, wanted, 6)
@@ -180,6 +197,12 @@ def _alike(
     ]
 
 
+def _tells(path: str) -> bool:
+    """Whether a file may prove whose work something is: not the records that this program writes
+    into the fork, nor third-party code, which comes from where a manifest says."""
+    return path not in records.NOTES and not generated.VENDORED.search(path)
+
+
 def _top(path: str) -> str:
     return path.partition("/")[0]
 
@@ -233,7 +256,8 @@ def _first_parents(
 
 
 def _distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list[int]:
-    """How many paths differ between a commit and each of the others, in the same order."""
+    """How many paths that tell something differ between a commit and each of the others, in the
+    same order."""
     words = ["git", "-C", str(repo), "diff-tree", "--stdin", "--always", "-r", "--name-only"]
     answer = sh.read([*words, "--no-renames", "-z"], feed=(f"{commit} {one}" for one in others))
     counts: list[int] = []
@@ -241,7 +265,7 @@ def _distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> lis
         if field == commit:  # the paths of the next commit follow
             counts.append(0)
         else:
-            counts[-1] += 1
+            counts[-1] += _tells(field)
     return counts
 
 
