@@ -132,6 +132,19 @@ def test_files_left_out_by_a_squash_are_hidden_unless_a_fork_commit_changed_them
     assert history.find() == Lost(sync, history.names[40], 5, ("dir/3", "dir/4"))
 
 
+def test_a_release_branch_that_only_picks_commits_is_no_sync(history: History) -> None:
+    lacks: Files = {f"dir/{number}": text(number, 0) for number in range(3)}
+    history.squash(60, lacks, on=62, subject="pick what we need")
+    assert history.find() is None
+
+
+def test_third_party_code_proves_no_sync(history: History) -> None:
+    vendored: Files = {f"vendor/module/{number}.go": text(number, 9) for number in range(30)}
+    history.repo.on("vendoring", history.names[60]).commit(vendored, date=day(61))
+    history.repo.on("others", history.names[0]).commit(vendored, date=day(63))
+    assert history.find("vendoring", production="others") is None
+
+
 @pytest.mark.parametrize("later", [40, 41, 60])
 def test_a_later_true_merge_restores_the_ancestry(history: History, later: int) -> None:
     history.repo.commit({"carto": FORK}, "the fork's", date=day(3))
