@@ -366,6 +366,10 @@ def test_what_a_person_landed_directly_is_landed_once_production_is_taken_in(
     settle(world, state)
     made = world.paste(STATES[state], UP=str(world.upstream), ORIGIN=str(world.origin))
     assert made.code == 0, made.err
+    policy = (world.fork / "carto_fork.toml").read_text()
+    mine = policy.replace('"carto-litellm"', '"carto-litellm"  # ours')
+    commit_in(world, world.origin, "refs/heads/carto/main", {"carto_fork.toml": mine})
+    world.git("fetch -q origin")
     direct = f"invoke upgrade-carto --tag {TAG} --direct --no-tests"
     refused = world.paste(direct)
     assert (refused.code, f"then run `{direct}` again." in refused.err) == (1, True), refused.err
@@ -381,6 +385,7 @@ def test_what_a_person_landed_directly_is_landed_once_production_is_taken_in(
     assert sorted(asked(world).split()) == sorted(direct.split())
     done = world.paste(direct)
     assert done.code == 0, done.err
+    assert "carto_fork.toml has other lines" not in done.out  # only production changed them
 
 
 GONE = "v1.75.4-stable"

@@ -208,11 +208,16 @@ class Work:
             self._decisions[ours] = tuple(decide(merge, expected, own, merge.drops(ours)))
         return self._decisions[ours]
 
-    def account(self, ours: str, head: str) -> Verification:
+    def account(self, ours: str, head: str, *, landed: bool = False) -> Verification:
         """The account of the merge at a commit of the sync branch: this run's, an earlier run's of
-        the same commits, or else a new one."""
+        the same commits, or else a new one.
+
+        landed: whether production has the release, so that no commit shows which newer one of
+        production the branch had taken in; what was verified then counts.
+        """
         made = self._account or review.kept(self.fork, self.tag.name)
-        if made is None or (made.ours, made.theirs, made.result) != (ours, self.theirs, head):
+        known = made is not None and (made.theirs, made.result) == (self.theirs, head)
+        if made is None or not known or not (landed or made.ours == ours):
             made = verify.of_merge(self.s.sh, self.fork, self.fork.path, ours, self.theirs, head)
         self._account = made
         return made
@@ -425,8 +430,11 @@ class Sync:
     @cached_property
     def checked(self) -> Verification:
         """The account and the checks of the branch."""
-        sides = (self.ours, self.theirs, self.head, self._fork.production_commit)
-        return self._work.account(newer_side(self._sh, self._repo, *sides), self.head)
+        production = self._fork.production_commit
+        sides = (self.ours, self.theirs, self.head, production)
+        landed = bool(production) and git.is_ancestor(self._sh, self._repo, self.theirs, production)
+        ours = newer_side(self._sh, self._repo, *sides)
+        return self._work.account(ours, self.head, landed=landed)
 
     @cached_property
     def passed(self) -> list[str]:
