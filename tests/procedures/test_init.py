@@ -446,7 +446,10 @@ def test_a_fork_without_releases_refuses_to_make_one(panel: World) -> None:
     path = panel.fork / "carto_fork.toml"
     path.write_text(path.read_text().partition("[releases]")[0])
     done = panel.run("release")
-    assert done.code == 1 and "add `[releases]` with a `tag`" in done.err
+    assert (
+        done.code == 1
+        and "add `[releases]` with `tag = 'acme-v{upstream}-{version}'` in" in done.err
+    )
     assert panel.run("status").code == 0
 
 

@@ -524,8 +524,14 @@ def test_release_is_refused_if_no_task_would_know_its_name(world: World, github:
     assert odd != text
     push_as_colleague(world, {"carto_fork.toml": odd})
     what = "`releases.tag` makes the name carto-1.76.5-0.1.0, which is not what a class of"
-    assert what in refused(world, github)
+    said = refused(world, github)
+    assert what in said and "write `tag = 'v{upstream}-carto.{version}'` in carto_fork.toml" in said
+    (world.fork / "carto_fork.toml").write_text(odd)
+    assert what in " ".join(world.run("doctor --offline --check policy").out.split())
+    (world.fork / "carto_fork.toml").unlink()
     world.git("fetch --quiet origin")
+    world.git("merge --quiet --ff-only origin/carto/main")
+    assert world.run("next").out.startswith("invoke doctor --check policy\n")
     done = world.run("doctor --offline --check policy")
     assert done.code == 4 and "`releases.tag` makes the name carto-" in " ".join(done.out.split())
 
@@ -534,7 +540,9 @@ def test_release_is_refused_if_the_policy_names_no_releases(world: World, github
     text = (Path(__file__).parents[2] / "scripts/carto_fork/fork/fork.toml").read_text()
     push_as_colleague(world, {"carto_fork.toml": text.split("[releases]")[0]})
     world.git("fetch --quiet origin")
-    assert "does not define names for the fork's releases" in refused(world, github)
+    said = refused(world, github)
+    assert "does not define names for the fork's releases" in said
+    assert "add `[releases]` with `tag = 'v{upstream}-carto.{version}'` in carto_fork.toml" in said
 
 
 @pytest.mark.parametrize("option", ["--bump huge", "--bump ''", "--bump 1.2.3"])

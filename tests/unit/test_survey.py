@@ -179,3 +179,13 @@ def test_what_the_workflows_run_is_proposed_and_not_in_force() -> None:
     ]
     assert tomli.loads(toml(found)) == {"commands": {"test": ["make test"]}}
     assert '# lint = ["golangci-lint run"]' in toml(found)
+
+
+def test_the_marker_begins_as_comments_of_the_sources_do() -> None:
+    for paths, begins in (
+        (["src/A.cs", "src/B.CS", "build.sh", "App.csproj"], "//"),
+        (["a.py", "b.py", "package.json", "x.ts"], "#"),
+        (["q.sql"], "--"),
+        (["README.md"], "#"),
+    ):
+        assert conventions.comment(paths) == begins, paths

@@ -487,3 +487,17 @@ def test_an_ambiguous_number_is_not_a_version(number: str) -> None:
     names = [f"v{number}.0.0", "v1.0.0", "v1.1.0"]
     taken = [g.value for g in conventions.tag_schemes(names) if g.value["use"] != "never"]
     assert taken and number not in str(taken)
+
+
+def test_the_name_of_releases_is_read_from_the_forks_class_of_tags() -> None:
+    version, build = r"(?P<version>\d+(\.\d+)*)", r"(?P<build>\d+\.\d+\.\d+)"
+    for pattern, name in (
+        (rf"acme\-depot\-v{version}-{build}", "acme-depot-v{upstream}-{version}"),
+        (rf"v{version}\+acme\.{build}", "v{upstream}+acme.{version}"),
+        (rf"(a|b)-{version}-{build}", ""),
+        (rf"v{version}-acme", ""),
+    ):
+        own = tags.TagScheme("own", pattern, tags.TagUse.OWN)
+        assert tags.release_name([own]) == name
+        never = tags.TagScheme("old", pattern, tags.TagUse.NEVER)
+        assert tags.release_name([never]) == tags.release_name([never, own]) == ""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import PurePosixPath
 from typing import Any
 
 from packaging.version import Version
@@ -72,6 +73,26 @@ _STATING = (
     (r"(.*/)?Chart\.ya?ml", r"""^version:\s*["']?(?P<version>[^\s"'#]+)"""),
     (r"(.*/)?Chart\.ya?ml", r"""^appVersion:\s*["']?(?P<version>[^\s"'#]+)"""),
 )
+_COMMENTS = {
+    "//": "c cc cpp cs cxx dart fs go groovy h hpp java js jsx kt kts m mjs php proto rs scala "
+    "swift ts tsx vue zig",
+    "#": "cr ex exs jl nim pl pm ps1 py r rb sh tcl tf",
+    "--": "adb ads elm hs lua sql vhd",
+    ";;": "clj cljs el lisp rkt scm",
+    "%": "erl hrl tex",
+}
+"""The suffixes of files in which a comment begins with some characters."""
+
+
+def comment(paths: Iterable[str]) -> str:
+    """How comments begin in most of some source files."""
+    suffixes = Counter(PurePosixPath(path).suffix[1:].lower() for path in paths)
+    counts = {
+        begin: sum(suffixes[name] for name in names.split()) for begin, names in _COMMENTS.items()
+    }
+    return max(counts, key=counts.__getitem__) if any(counts.values()) else "#"
+
+
 # Lock files that state the project's own version, and the file and key of the project's name.
 _OWN_ENTRIES = (
     ("Cargo.lock", "Cargo.toml", "package.name"),

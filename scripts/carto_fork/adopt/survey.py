@@ -198,9 +198,8 @@ class _Survey:
         yield Guess("messages.version", version, LIKELY, "a conventional commit")
         self._commit = self._commit_of(production.value)
         self._tree = self._files(self._commit)
-        slashes = any(path in self._tree for path in ("package.json", "go.mod", "Cargo.toml"))
-        marker = f"{'//' if slashes else '#'} {self._name}:"
-        yield Guess("markers.fork", marker, GUESS, "how comments begin in these files")
+        marker = f"{conventions.comment(self._tree)} {self._name}:"
+        yield Guess("markers.fork", marker, GUESS, "how comments begin in most of these files")
         release, own_tags = self._releases()
         yield own_tags
         printable = filter(str.isprintable, self.upstream.refs.tags())

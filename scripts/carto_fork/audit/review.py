@@ -455,7 +455,12 @@ def show(
     fates = [f"{number} {fate}" for fate, number in sorted(explained.items())]
     doubts = [finding for finding in verification.findings if not finding.certain]
     looks = {"change": len(account.to_look_at), "finding": len(doubts)}
-    counts = [f"{len(account.lost)} lost", f"{looks['change']} to look at", *fates]
+    # No 0 beside the findings, which are also to be looked at and counted below.
+    counts = [
+        f"{len(account.lost)} lost",
+        *[f"{looks['change']} to look at"] * bool(looks["change"]),
+    ]
+    counts += fates
     console.say(
         f"{account.checked}, change by change: {', '.join(counts)}.",
         "bold",

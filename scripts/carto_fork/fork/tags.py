@@ -162,6 +162,28 @@ def require_stable(name: str, schemes: Sequence[TagScheme]) -> Tag:
     raise Refused(problem, then="choose a stable release; `status` names the newest one.")
 
 
+def release_name(schemes: Sequence[TagScheme]) -> str:
+    """The name of the releases that fits the class of tags of a fork, with ``{upstream}`` and
+    ``{version}`` in it; "" if it has none from whose pattern that can be read."""
+    for scheme in (scheme for scheme in schemes if scheme.use is TagUse.OWN):
+        text = scheme.pattern
+        for group, field_ in (("version", "{upstream}"), ("build", "{version}")):
+            text = re.sub(rf"\(\?P<{group}>(?:[^()]|\([^()]*\))*\)", field_, text)
+        text = text.replace("\\", "")
+        tag = classify(text.replace("{upstream}", "1.2.3").replace("{version}", FIRST), schemes)
+        if tag and (tag.scheme, tag.release, str(tag.build)) == (scheme, "1.2.3", FIRST):
+            return text
+    return ""
+
+
+def fitting(schemes: Sequence[TagScheme]) -> str:
+    """What to write so that the fork's releases are named by its class of tags, and where."""
+    name = release_name(schemes)
+    also = "" if name else " and a class of `[[tags]]` with the use `own` that it fits"
+    text = name or "acme-v{upstream}-{version}"
+    return f"`tag = '{text}'`{also} in carto_fork.toml on the production branch"
+
+
 # --- Conventional commits ------------------------------------------------------------------------
 
 FIRST = "0.1.0"

@@ -457,7 +457,9 @@ class _Adviser:
     def _release(self) -> Iterator[Advice]:
         """A release, if one was interrupted, or the newest upstream one merged is not released."""
         contained, own = self._facts.contained, self._own_release
-        there = self._remote
+        there = self._remote if self._releases else None
+        if contained and self._releases:
+            yield from under_way.unnamed(self._fork, contained, self._command)
         yield from under_way.unpublished(self._sh, self._fork, there, contained, self._command)
         if contained and self._releases and (own is None or own.version < contained.version):
             last = f"the newest release is {own.name}" if own else "nothing was released yet"

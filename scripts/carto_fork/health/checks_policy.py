@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote
 
 from ..fork import setup, tags
-from ..fork.policy import POLICY_FILE, load_policy
+from ..fork.policy import POLICY_FILE, Policy, load_policy
 from ..release import release
 from ..run import git
 from ..run.errors import Refused
@@ -22,12 +22,14 @@ def _policy_here(patient: Patient) -> Iterator[Diagnosis]:
     shown = quote(str(git.nearest(work / POLICY_FILE)))
     cause = f"It is not in force: that is {patient.production}'s."
     try:
-        load_policy(text, shown)
+        policy = load_policy(text, shown).policy
     except Refused as no:
         cause += " With it, a pull request cannot pass Guard."
         yield Diagnosis(Level.BROKEN, no.what, cause, f"correct {shown}")
         return
-    if patient.notes:
+    wrong = [*_release_names(patient, policy)]
+    yield from wrong
+    if patient.notes and not wrong:
         yield Diagnosis(Level.NOTE, f"{shown} is valid.", cause, "")
 
 
@@ -43,7 +45,7 @@ def check(patient: Patient) -> Iterator[Diagnosis]:
         at = f" ({commit})" if commit and not (loaded.is_default or patient.fork.draft) else ""
         cause = f"`{patient.command('fork.config')}` prints it."
         yield Diagnosis(Level.NOTE, f"the policy in force is {loaded.source}{at}.", cause, "")
-    yield from _release_names(patient)
+    yield from _release_names(patient, patient.fork.policy)
     origin, ref = patient.fork.policy.remotes.origin, f"refs/heads/{patient.production}"
     if patient.fork.has_production or patient.offline or not patient.fork.url(origin):
         return
@@ -59,9 +61,8 @@ def check(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
-def _release_names(patient: Patient) -> Iterator[Diagnosis]:
+def _release_names(patient: Patient, policy: Policy) -> Iterator[Diagnosis]:
     """Names of releases that no task would recognise."""
-    policy = patient.fork.policy
     newest = tags.newest(patient.fork.refs.tags(), policy.tags, *tags.STABLE)
     if not newest or not policy.releases:
         return

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from ..audit import healing
 from ..fork import branches, releases, version_files
 from ..fork.fork import Fork
-from ..fork.tags import Tag
+from ..fork.tags import FIRST, Tag
+from ..release import release
 from ..run import git
+from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.text import counted, listed, printable
 from ..upgrade import begun
@@ -67,17 +69,17 @@ def ways_out(
         yield Advice(command("branch.recover"), f"HEAD is detached, and {lost.described}.")
 
 
-def not_newer(facts: Status, release: Tag, command: Callable[..., str]) -> Iterator[Advice]:
+def not_newer(facts: Status, newest: Tag, command: Callable[..., str]) -> Iterator[Advice]:
     """What to do about a release that is not newer than the stated version, and that nothing proves
     to be in production: its upgrade would be refused."""
     stated = next(iter(facts.version.values()), "")
-    if version_files.number(stated) < release.version:
+    if version_files.number(stated) < newest.version:
         return
     lower = healing.lowering(command, facts.contained)
-    why = f"{facts.production} states {printable(stated)} but lacks {release.name}, and nothing "
+    why = f"{facts.production} states {printable(stated)} but lacks {newest.name}, and nothing "
     why += "proves that a commit brought it."
-    if version_files.number(stated) == release.version:
-        anew = command("upgrade-carto", tag=release.name, unhealed=True)
+    if version_files.number(stated) == newest.version:
+        anew = command("upgrade-carto", tag=newest.name, unhealed=True)
         other = f"; or, {healing.ONLY_RAISED}: `{lower}`" if lower else ""
         yield Advice(anew, f"{why} This merges it all the same{other}.")
     elif lower:
@@ -97,6 +99,14 @@ def uncommitted(sh: Shell, fork: Fork, branch: str, then: str) -> Iterator[Advic
     why = f"In {git.named(work)}, {listed(state.dirty, 3)} {verb} changed and not committed. This "
     why += f"adds that to the upgrade; {then} Or discard it: `{git.at(work)} restore --staged "
     yield Advice(f"{git.at(work)} commit --all", f"{why}--worktree :/`.")
+
+
+def unnamed(fork: Fork, contained: Tag, command: Callable[..., str]) -> Iterator[Advice]:
+    """What to do if no task would know the fork's next release by its name."""
+    try:
+        release.named(fork.policy, contained, FIRST)
+    except Refused as no:
+        yield Advice(command("doctor", check="policy"), f"{no.what} This prints how to fix it.")
 
 
 def unpublished(

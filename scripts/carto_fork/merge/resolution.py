@@ -19,7 +19,7 @@ from ..run.shell import Shell
 from ..run.text import counted, file_word, lines_of, pathspec_word
 from . import authorship, commits, hunks
 from .decisions import BY_WORD, Decision
-from .hunks import Commit, Conflict, Customisations
+from .hunks import Commit, Conflict, Customisations, has_markers
 
 _MOST_COMMITS, _MOST_BLAMED = 3, 200
 
@@ -357,5 +357,6 @@ def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:
 def _hunks(decision: Decision) -> str:
     total = decision.left + decision.settled
     if decision.text is None:
-        return "all of it"
+        edited = decision.conflict.edited and not has_markers(decision.conflict.text or "")
+        return "nothing but to stage" if edited else "all of it"
     return f"{decision.left} of {counted(total, 'hunk')}"

@@ -82,11 +82,8 @@ def ask(sh: Shell, fork: Fork) -> RemoteRefs:
 def rules(fork: Fork) -> Releases:
     """How the fork names its releases. Raises Refused if its policy does not define that."""
     if fork.policy.releases is None:
-        raise Refused(
-            "the policy does not define names for the fork's releases.",
-            then="add `[releases]` with a `tag`, such as 'acme-v{upstream}-{version}', to "
-            "carto_fork.toml on the production branch.",
-        )
+        problem = "the policy does not define names for the fork's releases."
+        raise Refused(problem, then=f"add `[releases]` with {tags.fitting(fork.policy.tags)}.")
     return fork.policy.releases
 
 
@@ -100,7 +97,7 @@ def named(policy: Policy, upstream: Tag, version: str) -> str:
         raise Refused(
             f"`releases.tag` makes the name {name}, which is not what a class of `[[tags]]` with "
             "the use `own` fits: no task would know the release.",
-            then="make both agree in carto_fork.toml on the production branch (`fork.config`).",
+            then=f"write {tags.fitting(policy.tags)}, or correct that class.",
         )
     return name
 

@@ -180,14 +180,14 @@ class Work:
         found = (*account.findings, *account.replaced) if account else ()
         doubts = [finding.what for finding in found if not finding.certain]
         looks = account.account.to_look_at if account and account.account else ()
-        places = dict.fromkeys(
-            (entry.where or entry.path, entry.side.whose)
-            for entry in looks
-            if not entry.account.words  # `replaced` names the words that are gone
-        )
+        places: dict[str, set[str]] = {}
+        for entry in looks:
+            if not entry.account.words:  # `replaced` names the words that are gone
+                places.setdefault(entry.where or entry.path, set()).add(entry.side.whose)
         return doubts + [
-            f"{path} has other lines, or none, where {whose} change made some"
-            for path, whose in places
+            f"{path} has other lines, or none, where "
+            f"{'changes of both sides' if len(whose) > 1 else f'{min(whose)} change'} made some"
+            for path, whose in places.items()
         ]
 
     @property
