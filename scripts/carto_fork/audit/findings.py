@@ -7,9 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -139,11 +138,11 @@ def beyond(
     """
     trees = mine, other, now = [git.tree(sh, repo, commit) for commit in (ours, theirs, result)]
     both = {path for path, entry in mine.items() if entry == other.get(path)} - records.NOTES
-    followed = cache(lambda: renames.find(sh, repo, ours, result, policy).old)
     if gone := both - now.keys():
         gone -= policy.generated(gone).keys()
         moved = {name for path, (_, name) in now.items() if path not in mine}
-        gone = {p for p in gone - {*followed().values()} if mine[p][1] not in moved}
+        followed = set(renames.find(sh, repo, ours, result, policy).old.values())
+        gone = {path for path in gone - followed if mine[path][1] not in moved}
     if paths := tuple(sorted(gone)):
         what = f"the merge lacks {listed(paths, _MOST_NAMED)}, which both sides have"
         yield Finding(REMOVED, what, paths[0], certain=False, paths=paths)
@@ -174,8 +173,7 @@ def beyond(
         if base.get(path) in (mine.get(path), other.get(path)) or mine.get(path) == other.get(path)
     }
     versions = {file.path for file in policy.version_files}
-    former = followed() if any(path not in mine for path in alone) else {}
-    written = _written(sh, repo, (mine, other, now), alone - versions, former)
+    written = _written(sh, repo, (mine, other, now), alone - versions)
     for path, its in edited.items():
         written[path] = [x for x in written.get(path, ()) if x not in {form for _, form in its}]
     if written := {path: its for path, its in written.items() if its}:
@@ -188,25 +186,24 @@ def beyond(
 
 
 def _written(
-    sh: Shell,
-    repo: Path,
-    trees: tuple[Tree, Tree, Tree],
-    paths: Set[str],
-    former: Mapping[str, str],
+    sh: Shell, repo: Path, trees: tuple[Tree, Tree, Tree], paths: Set[str]
 ) -> dict[str, list[str]]:
     """By path, the lines of a merge's files that neither side has, there or in the other files, but
-    for a formatter's line breaks.
-
-    trees: both sides', and the merge's. former: the fork's path of a file by its new one.
-    """
+    for a formatter's line breaks. trees: both sides', and the merge's."""
     *sides, now = trees
-    old = {
-        path: [tree[x][1] for x in {path, former.get(path, path)} for tree in sides if x in tree]
-        for path in sorted(paths)
-    }
-    names = {name for its in old.values() for name in its} | {now[path][1] for path in paths}
+    old = {path: [tree[path][1] for tree in sides if path in tree] for path in sorted(paths)}
+    # What a side does not have under this name, it may have had under another one.
+    kinds = {PurePosixPath(path).suffix for path, its in old.items() if len(its) < len(sides)}
+    former = (
+        tree[path][1]
+        for tree in sides
+        for path in tree.keys() - now.keys()
+        if PurePosixPath(path).suffix in kinds
+    )
+    earlier = {*former, *(name for its in old.values() for name in its)}
+    names = earlier | {now[path][1] for path in paths}
     texts = {x: text.split("\n") for x, text in git.blobs(sh, repo, names).items()}
-    known = {line.strip() for its in old.values() for name in its for line in texts.get(name, ())}
+    known = {line.strip() for name in earlier for line in texts.get(name, ())}
     found: dict[str, list[str]] = {}
     for path, its in old.items():
         lines = [line.strip() for line in texts.get(now[path][1], ())]
