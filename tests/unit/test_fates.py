@@ -302,6 +302,12 @@ OPTIONAL = (
         # The other side made its lines optional, and whoever merged made the fork's so, too.
         (OPTIONAL, "a?: string;\nown?: string;\nz?: string;", KEPT),
         (OPTIONAL, "a?: string;\nown!: string;\nz?: string;", SUPERSEDED),
+        # A sign that upstream wrote anywhere near is not what it did to a line.
+        (
+            (OPTIONAL[0], OPTIONAL[1], "if (!one_of_it) {\nuse(it);\n}"),
+            "if (!one_of_it) {\nuse(it);\n}\n!own: string;",
+            SUPERSEDED,
+        ),
         # Of what the fork rewrote, the other side removed a part.
         (("f: one, old, two;", "f: own, old, two;", "f: one, two;"), "f: own, two;", KEPT),
         # The fork's own value is gone.

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from enum import Enum
 from functools import cached_property
-from operator import attrgetter
 from types import MappingProxyType
 
 from ..merge.hunks import Change
@@ -35,6 +34,7 @@ _COMMENT = re.compile(r"\s*(//|/\*.*\*/\s*$|#\s|# ?(noqa|nosec|type:|pylint|prag
 """A line that is only a comment in most languages."""
 _QUOTED = re.compile(r"\"([^\"]{12,})\"|'([^']{12,})'")
 """A text in a line that is not there twice by chance."""
+_LONGEST_EDITED = 2000
 _LONGEST_PART = 12
 """A formatter may reflow up to this many lines."""
 
@@ -197,21 +197,16 @@ class _Versions:
 
     def has_amended(self, line: str, change: Change, others: Sequence[Change]) -> bool:
         """Whether the result has a line that neither side has, and that is this one with what the
-        other side did to the lines next to it; nothing that only this side has is gone."""
+        other side did to a line next to it; nothing that only this side has is gone."""
         found = self.new.like(line.strip()) if others else ""
-        if not found or self.counts[2][found]:
+        if not found or self.counts[2][found] or len(line) > _LONGEST_EDITED:
             return False
-        mine, made = tokens_of(line), tokens_of(found)
-        edits = SequenceMatcher(None, mine, made, autojunk=False).get_opcodes()
-        edits = [edit for edit in edits if edit[0] != "equal"]
-        gone = Counter(token for _, a, b, _, _ in edits for token in mine[a:b])
-        new = Counter(token for _, _, _, c, d in edits for token in made[c:d])
-        removed, added = (
-            Counter(token for x in others for text in lines(x) for token in tokens_of(text))
-            for lines in (attrgetter("removed"), attrgetter("added"))
-        )
+        gone, new = edit = _edit(line, found)
+        same = (x for x in others if len(x.removed) == len(x.added))
+        pairs = (pair for x in same for pair in zip(x.removed, x.added, strict=True))
+        theirs = (_edit(*pair) for pair in pairs if max(map(len, pair)) <= _LONGEST_EDITED)
         old = {token for text in change.removed for token in tokens_of(text)}
-        return gone <= removed - added and new <= added - removed and gone.keys() <= old
+        return bool(gone or new) and gone.keys() <= old and edit in theirs
 
     @cached_property
     def _words_of_other(self) -> set[str]:
@@ -252,6 +247,15 @@ class _Versions:
         words = (word for line in lines for word in words_of(line))
         gone = (word for word in words if word.lower() in own and not word[0].isdigit())
         return tuple(sorted(dict.fromkeys(gone), key=len, reverse=True))
+
+
+def _edit(line: str, other: str) -> tuple[Counter[str], Counter[str]]:
+    """The words and signs that are gone and new when a line becomes another one."""
+    old, new = tokens_of(line), tokens_of(other)
+    edits = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    edits = [edit for edit in edits if edit[0] != "equal"]
+    gone = Counter(token for _, a, b, _, _ in edits for token in old[a:b])
+    return gone, Counter(token for _, _, _, c, d in edits for token in new[c:d])
 
 
 def written(base: str, mine: str, other: str, result: str) -> Index:
