@@ -54,6 +54,7 @@ def run(s: Session, path: Path) -> None:
             "this sandbox lacks its own gh.",
             then="install gh (https://cli.github.com), then run the same command again.",
         )
+    s.console.say("GitHub and Slack are simulated here: nothing leaves this machine.")
     with _slack(s.console):
         automatic.sync_upstream(s, Options(TAG, tests=False))
         branch = fork.policy.branches.sync_for(TAG)

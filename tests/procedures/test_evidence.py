@@ -444,7 +444,7 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
     assert (done.code, done.err) == (0, "")
     first = AFFINITY.splitlines()[0].strip()
     said = done.out.replace("by\n  themselves", "by themselves")
-    assert said.startswith(f"{DROPPED}: {reason}\n  the fork's: {first}\n")
+    assert said.startswith(f"{DROPPED}: {reason}\n  the fork's: + {first}\n")
     assert done.out.endswith(f"\nNext: invoke next --repo {WORK}\n")
     after = json.loads(prepared.run(f"next --repo {WORK} --json").out)["command"]
     assert sorted(after.split()) == sorted(f"invoke {UPGRADE} --repo {WORK}".split())
@@ -1111,7 +1111,8 @@ def test_the_lines_that_either_side_would_lose_are_counted(world: World) -> None
         "tests/test_litellm/test_retry_policy.py": (16, 18),
         "tests/test_litellm/test_router.py": (1, 1),
     }
-    lines = "1 fork line if you take upstream's side, 1 upstream line if you keep the fork's"
+    lines = "1 line that only the fork has if you take upstream's side, 1 line that only upstream "
+    lines += "has if you keep the fork's"
     assert re.sub(r"\n {14}", " ", paused.out).count(f"    loses:    {lines}\n") == 2
     assert paused.out.count("    loses: ") == 3
 

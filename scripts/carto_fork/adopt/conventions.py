@@ -70,6 +70,14 @@ _STATING = (
         r'^\s*(const\s+|var\s+)?[Vv]ersion\s*(string\s*)?=\s*"(?P<version>[^"]+)"',
     ),
     (r"(.*/)?\w*version\w*\.h(pp)?", r'^#\s*define\s+\w*VERSION\w*\s+"(?P<version>[^"]+)"'),
+    (
+        r"(.*/)?(Directory\.Build\.props|[^/]+\.(cs|fs|vb)proj)",
+        r"^\s*<Version(Prefix)?>\s*(?P<version>\d[^<\s]*)\s*</Version",
+    ),
+    (r"gradle\.properties", r"^version\s*=\s*(?P<version>\d\S*)\s*$"),
+    (r"build\.gradle(\.kts)?", r"""^version\s*=\s*["'](?P<version>[^"'$]+)["']"""),
+    (r"(.*/)?version\.rb", r"""^\s*VERSION\s*=\s*["'](?P<version>[^"']+)["']"""),
+    (r"mix\.exs", r"""^\s*version:\s*"(?P<version>[^"]+)"""),
     (r"(.*/)?Chart\.ya?ml", r"""^version:\s*["']?(?P<version>[^\s"'#]+)"""),
     (r"(.*/)?Chart\.ya?ml", r"""^appVersion:\s*["']?(?P<version>[^\s"'#]+)"""),
 )

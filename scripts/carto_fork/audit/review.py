@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -291,13 +291,13 @@ def _drop_lost(s: Session, fork: Fork, work: Path, path: str, reason: str, tag: 
     if not more:
         problem = f"{printable(path)} has all of what it would drop, in other lines."
         raise Refused(problem, then="see `status`.")
-    _commit(s, work, more, ours)
+    _commit(s, work, more, ours, {x.strip() for entry in entries for x in entry.account.back})
 
 
-def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str) -> None:
+def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str, removed: Set[str]) -> None:
     """Record decisions about one file, and commit that.
 
-    ours: the fork's side, with the decisions of before.
+    ours: the fork's side, with the decisions of before. removed: lines that a side had removed.
     """
     path, reason = more[0].path, more[0].reason
     write_drops(s.sh, work, *_with_older(s.sh, work, more, ours))
@@ -309,7 +309,8 @@ def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str) -> None:
     s.console.say(f"{changes} dropped, and committed: {reason}")
     for drop in more:
         for line in drop.lines[:_MOST_DROPPED]:
-            s.console.row(f"  {Side(drop.side).whose}: ", line, "dim")
+            sign = "-" if line in removed else "+"
+            s.console.row(f"  {Side(drop.side).whose}: {sign} ", line, "dim")
         if (left := len(drop.lines) - _MOST_DROPPED) > 0:
             s.console.say(f"  and {counted(left, 'more line')}, in {records.DROPS_FILE}", "dim")
 
@@ -455,16 +456,9 @@ def show(
     fates = [f"{number} {fate}" for fate, number in sorted(explained.items())]
     doubts = [finding for finding in verification.findings if not finding.certain]
     looks = {"change": len(account.to_look_at), "finding": len(doubts)}
-    # No 0 beside the findings, which are also to be looked at and counted below.
-    counts = [
-        f"{len(account.lost)} lost",
-        *[f"{looks['change']} to look at"] * bool(looks["change"]),
-    ]
-    counts += fates
-    console.say(
-        f"{account.checked}, change by change: {', '.join(counts)}.",
-        "bold",
-    )
+    looked = [f"{looks['change']} to look at"] * bool(looks["change"])  # or else findings may be
+    counts = ", ".join([f"{len(account.lost)} lost", *looked, *fates])
+    console.say(f"{account.checked}, change by change: {counts}.", "bold")
     if verification.passed and any(looks.values()):
         them = " and ".join(counted(number, kind) for kind, number in looks.items() if number)
         named = dict.fromkeys(finding.check for finding in doubts)

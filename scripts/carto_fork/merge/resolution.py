@@ -329,8 +329,8 @@ def _show_dossier(console: Console, decision: Decision, dossier: Dossier, whole:
             console.row(f"              and {more}: ", whole)
     deleted_by = decision.conflict.deleted_by
     if dossier.fork_lines or dossier.upstream_lines or deleted_by:
-        mine = counted(dossier.fork_lines, "fork line")
-        theirs = counted(dossier.upstream_lines, "upstream line")
+        mine = f"{counted(dossier.fork_lines, 'line')} that only the fork has"
+        theirs = f"{counted(dossier.upstream_lines, 'line')} that only upstream has"
         mine = "the fork's deletion" if deleted_by is Side.FORK else mine
         theirs = "upstream's deletion" if deleted_by is Side.UPSTREAM else theirs
         costs = f"{mine} if you take upstream's side, {theirs} if you keep the fork's"

@@ -355,7 +355,7 @@ def _expected(fork: Fork, names: Sequence[str]) -> str:
     most = f", most of it for {longest}" if timed[longest] > sum(timed.values()) / 2 else ""
     text = f"{about(sum(timed.values()))}, as last time{most}"
     never = [name for name in names if name not in took and name in steps.CHECKS]
-    return f"{text}; {listed(never)} never passed here" if never else text
+    return f"{text}; without {listed(never)}, of which this clone knows no time" if never else text
 
 
 def _say_beginning(
