@@ -269,13 +269,16 @@ class TaskProgram(Program):
             task = error.context and error.context.name
             where = f"{self.binary} --help {task}" if task else f"{self.binary} --list"
             what = re.sub(r"Flag <Argument: ([\w-]+).*?>", r"--\1", str(error))
-            first, word = (
-                self.core.unparsed[:1],
-                re.fullmatch(r"No idea what '([^-\s]\S*)' is!", what),
-            )
-            known = self.parser.contexts.get(first[0]) if word and first else None
-            if word and known and "tag" in known.args:
-                where = f"{self.binary} {first[0]} --tag {word[1]}"
+            unread = self.core.unparsed
+            word = re.fullmatch(r"No idea what '([^-\s]\S*)' is!", what)
+            known = self.parser.contexts.get(unread[0]) if word and unread else None
+            if word and known and (option := _repeatable(known.flags, unread, word[1])):
+                what = f"{what} Each value needs its own option: {option} {word[1]}"
+            elif word and known and "tag" in known.args:
+                where = f"{self.binary} {unread[0]} --tag {word[1]}"
+            elif word and not known:
+                like = [name for name in self.parser.contexts if (name or "").startswith(word[1])]
+                where = f"{self.binary} {like[0]}" if len(like) == 1 else where
             usage = Usage(what, then=where)
             if "--json" in self.argv:
                 print(json.dumps(usage.as_json(), indent=2, sort_keys=True))
@@ -325,6 +328,13 @@ class TaskProgram(Program):
         print("Options:")
         self.print_columns(options)
         print("Example:" + example.replace("invoke ", f"{self.binary} ", 1), end="\n\n")
+
+
+def _repeatable(flags: Mapping[str, Argument], words: Sequence[str], value: str) -> str:
+    """The option before a value on a command line, if it may be repeated; "" if not."""
+    before = words[: words.index(value)] if value in words else ()
+    options = [word.partition("=")[0] for word in before if word.startswith("--")]
+    return options[-1] if options and getattr(flags.get(options[-1]), "kind", 0) is list else ""
 
 
 _LAST_OF_AN_UPGRADE = "release"

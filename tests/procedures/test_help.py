@@ -180,8 +180,14 @@ def test_without_arguments_it_says_what_it_is_and_what_to_type_next(
 
 def test_a_wrong_command_line_is_answered_with_where_the_help_is(world: World) -> None:
     for line, what, then in (
-        ("upgrade", "No idea what 'upgrade' is!", "--list"),
-        ("--help upgrade", "No idea what 'upgrade' is!", "--list"),
+        ("upgrades", "No idea what 'upgrades' is!", "--list"),
+        ("--help upgrades", "No idea what 'upgrades' is!", "--list"),
+        ("upgrade", "No idea what 'upgrade' is!", "upgrade-carto"),
+        (
+            "resolve-conflicts --keep-fork a b --reason x",
+            "No idea what 'b' is! Each value needs its own option: --keep-fork b",
+            "--help resolve-conflicts",
+        ),
         ("verify --tagg v1", "No idea what '--tagg' is!", "--help verify"),
         ("verify v1.2.0", "No idea what 'v1.2.0' is!", "verify --tag v1.2.0"),
         ("verify --tag", "--tag needed value and was not given one!", "--help verify"),

@@ -256,7 +256,7 @@ def _first_parents(
 
 
 def _distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list[int]:
-    """How many paths that tell something differ between a commit and each of the others, in the
+    """How many paths that show something differ between a commit and each of the others, in the
     same order."""
     words = ["git", "-C", str(repo), "diff-tree", "--stdin", "--always", "-r", "--name-only"]
     answer = sh.read([*words, "--no-renames", "-z"], feed=(f"{commit} {one}" for one in others))
