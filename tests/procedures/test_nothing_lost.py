@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from world import World, push_as_colleague, resolved_by_hand, snag
+from world import BOTH_SIDES, World, push_as_colleague, resolved_by_hand, snag
 
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG}"
@@ -255,6 +255,8 @@ def test_json_reports_why_a_task_stopped(world: World) -> None:
     data = json.loads(done.out)
     assert (data["stopped"], data["exit_code"]) == ("paused", 3)
     assert data["what"] == "2 conflicts need a person."
+    assert data["work_tree"] == f"../litellm.upstream-sync-{PAUSED}"
+    assert data["files"] == [*BOTH_SIDES]
     assert f"run `invoke {PAUSES} --json` again." in data["then"]
 
 

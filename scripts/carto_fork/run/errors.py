@@ -41,6 +41,7 @@ class Stop(Exit):
     what: what happened.
     untouched: what was left as it was.
     then: the next command to type, or the next thing to do.
+    facts: what a script needs besides, for ``--json``.
     """
 
     exit_code = ExitCode.REFUSED
@@ -49,6 +50,7 @@ class Stop(Exit):
     def __init__(self, what: str, *, untouched: str = "Nothing was changed.", then: str) -> None:
         super().__init__(None, self.exit_code)
         self.what, self.untouched = what, untouched
+        self.facts: dict[str, Any] = {}
         self.advise(then)
 
     def advise(self, then: str) -> None:
@@ -69,7 +71,8 @@ class Stop(Exit):
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         facts = {"stopped": self.title.lower(), "exit_code": int(self.code)}
-        return facts | {"what": self.what, "untouched": self.untouched, "then": self.then}
+        said = {"what": self.what, "untouched": self.untouched, "then": self.then}
+        return facts | said | self.facts
 
 
 def _width() -> int:

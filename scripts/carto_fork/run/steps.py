@@ -476,7 +476,9 @@ def _in_words_of(step: Step, plan: Plan) -> Iterator[None]:
     except Stop as stop:
         own = isinstance(stop, Refused | Failed) or (isinstance(stop, CheckFailed) and stop.then)
         then = stop.then if own else _sentence(step.stuck, plan)
-        raise type(stop)(stop.what, untouched=_untouched(step, plan), then=then) from None
+        again = type(stop)(stop.what, untouched=_untouched(step, plan), then=then)
+        again.facts = stop.facts
+        raise again from None
 
 
 def _untouched(step: Step, plan: Plan) -> str:

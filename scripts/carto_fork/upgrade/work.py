@@ -277,11 +277,14 @@ def require_nothing_left(s: Session, resolution: Resolution, place: Path, conclu
     if marked or (resolution.left and not s.sh.dry):
         count = len(resolution.left) + len(resolution.marked)
         needs = f"{count} {'conflict needs' if count == 1 else 'conflicts need'} a person."
-        raise Paused(
+        paused = Paused(
             " ".join([needs, *marked]),
             untouched="Nothing was committed; what could be decided is staged.",
             then=f"resolve {git.inside(place)}, `git add` each file, then run `{conclude}`.",
         )
+        left = [decision.conflict.path for decision in resolution.left]
+        paused.facts = {"work_tree": str(place), "files": [*resolution.marked, *left]}
+        raise paused
 
 
 def record_tag(s: Session, tag: str) -> None:
