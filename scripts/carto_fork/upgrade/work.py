@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..audit import review, verify
+from ..audit.findings import FEATURE
 from ..audit.verify import Verification
 from ..fork import records, releases, tags, version_files
 from ..fork.fork import Fork
@@ -178,17 +179,21 @@ class Work:
         """What the checks found that is only worth a look."""
         account = self._account
         found = (*account.findings, *account.replaced) if account else ()
-        doubts = [finding.what for finding in found if not finding.certain]
+        doubts = [finding for finding in found if not finding.certain]
+        # What somebody has settled in the merge itself can wait.
+        last = [finding.what for finding in doubts if finding.check == FEATURE]
+        first = [finding.what for finding in doubts if finding.check != FEATURE]
         looks = account.account.to_look_at if account and account.account else ()
         places: dict[str, set[str]] = {}
         for entry in looks:
             if not entry.account.words:  # `replaced` names the words that are gone
                 places.setdefault(entry.where or entry.path, set()).add(entry.side.whose)
-        return doubts + [
+        changed = [
             f"{path} has other lines, or none, where "
             f"{'changes of both sides' if len(whose) > 1 else f'{min(whose)} change'} made some"
             for path, whose in places.items()
         ]
+        return [*first, *changed, *last]
 
     @property
     def lost_something(self) -> bool:
