@@ -153,6 +153,12 @@ def test_the_page_is_of_productions_newest_commit_in_the_branch_and_then_of_what
     page = page_of(world)
     assert "erge it with a merge commit" not in page and "It is merged already" in page
     assert "Build the production branch and run its tests: nothing here did that." in page
+    # Nothing has to be tested again that was.
+    world.git(f"update-ref refs/carto-fork/passed/{TAG}/test {landed}^2")
+    assert world.run(f"verify --landed {TAG}").code == 0
+    page = page_of(world)
+    assert "It is merged already" in page and "nothing here did that" not in page
+    world.git(f"update-ref -d refs/carto-fork/passed/{TAG}/test")
     # What was squashed is merged, too.
     squashed = commit_in(world, world.fork, "refs/heads/s", {}, newer, tree=landed)
     revs = f"--ours {newer} --theirs {TAG}^0 --result {landed} --output it.html"

@@ -262,6 +262,8 @@ def test_a_patch_brings_back_what_has_a_certain_place() -> None:
         ("a.tsx", ["        default: true,"], Effect.CODE),
         ("a.pcss", ["margin-top: 16px;"], Effect.LAYOUT),
         ("VERSION", ["3.3.1"], Effect.VERSION),
+        ("src/Retry.cs", ["public static int Attempts { get; set; } = 5;"], Effect.CODE),
+        ("src/Retry.cs", ["// Five are enough."], Effect.NOTES),
         ("package.json", ['  "version": "0.303.1",'], Effect.VERSION),
         ("requirements.txt", ["some-package==1.2.3"], Effect.SETTINGS),
         ("go.mod", ["github.com/x/y v0.63.0"], Effect.SETTINGS),

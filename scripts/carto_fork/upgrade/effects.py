@@ -38,6 +38,12 @@ _TEST = re.compile(
 )
 _STYLES = re.compile(r"\.(p?css|scss|sass|less|styl|svg|png|jpe?g|gif|ico|woff2?|ttf)$")
 _TEXTS = re.compile(r"\.(md|mdx|rst|adoc|txt)$|(^|/)(LICENSE|AUTHORS|MAINTAINERS|CHANGELOG)[^/]*$")
+_SOURCES = re.compile(
+    r"\.(cs|fsx?|vb|scala|dart|groovy|mm?|zig|nim|cr|jl|r|pl|pm|lua|hs|elm|exs?|erl|clj[cs]?|lisp|el"
+    r"|rkt|ml|mli|ps1|sql|sol|v|sv|vhdl?|asm|s|f90|pas|ad[bs]|cob|tcl|vim|cshtml|razor)$",
+    re.IGNORECASE,
+)
+"""Code of languages that are not merged by name."""
 _COMMENT = re.compile(r"\s*(//|#(?!include|define|if|else|end)|/?\*|--\s|<!--|;;)")
 _IMPORT = re.compile(
     r"\s*(import\b|from\s+[\w.]+\s+import\b|use\s+[\w:]+|#include\b|@import\b|require\(|\s*\"[\w./-]+/[\w./-]+\"$"
@@ -68,6 +74,8 @@ def of_file(path: str) -> Effect:
         return Effect.SETTINGS
     if _TEST.search(path):
         return Effect.TESTS
+    if language is None and _SOURCES.search(path):
+        return Effect.CODE
     if language is None:
         return Effect.TEXT if _TEXTS.search(path) else Effect.SETTINGS
     return Effect.SETTINGS if language.maps else Effect.CODE
@@ -111,7 +119,7 @@ _NOTE = re.compile(r"(^|\s)(#|//|--|/?\*|<!--).*")
 """A comment in most languages."""
 _QUALIFIED = r"(?:\b(\w+)\s*(?:\.|::|->)\s*)?\b{}\b"
 _OWN = {"self", "this", "cls", "super", "Self", "crate"}
-_SHARED = (".go", ".java", ".kt", ".c", ".h", ".cc", ".cpp", ".hpp", ".rb", ".swift")
+_SHARED = (".go", ".java", ".kt", ".c", ".h", ".cc", ".cpp", ".hpp", ".rb", ".swift", ".cs")
 """Languages in which the files of a directory see each other's names."""
 _FAMILIES = (
     (".py", ".pyi"),

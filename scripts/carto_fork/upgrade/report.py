@@ -201,15 +201,21 @@ def of_merge(
     names = fork.refs.tags_in([theirs])
     classified = (tags.classify(name, fork.policy.tags) for name in names)
     newest = max((tag for tag in classified if tag and tag.stable), default=None)
+    name = newest.name if newest else next(iter(sorted(names)), "")
+    checks: list[tuple[str, bool | None, Path | None]] = [("verify", checked.passed, None)]
+    for check in ("install", "test", "lint"):  # those of the upgrade that made these files
+        passed = fork.refs.commits.get(f"refs/carto-fork/passed/{name}/{check}")
+        if passed and not git.differing(sh, fork.path, passed, result):
+            checks.append((check, True, path_of(fork, name).with_name(f"{check}.log")))
     return Merge(
-        newest.name if newest else next(iter(sorted(names)), ""),
+        name,
         ours,
         theirs,
         result,
         decided,
         checked,
         checked.healed,
-        checks=[("verify", checked.passed, None)],
+        checks=checks,
         landed=_has_landed(sh, fork, ours, result),
     )
 

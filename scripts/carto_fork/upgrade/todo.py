@@ -160,7 +160,8 @@ class Todo:
         run = "test" in {name for name, *_ in merge.checks}
         build = "Build {} and run its tests: nothing here did that."
         if merge.landed:
-            yield build.format("the production branch"), ""
+            if not run or self._since.tip:
+                yield build.format("the production branch"), ""
             since = "; what later commits changed names them below" * bool(self._since.number)
             yield f"It is merged already: what is not done needs a commit of its own{since}.", ""
             return
