@@ -507,7 +507,7 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     world.git("fetch --quiet --no-tags upstream")
     base = commit(
         "b",
-        dict.fromkeys(("a.scss", "b.py", "c.py", "e.py", "f.py", "g.py"), text()),
+        dict.fromkeys(("a.scss", "b.py", "c.py", "e.py", "f.py", "g.py", "h.py"), text()),
         "upstream/main",
         message="b",
     )
@@ -518,8 +518,11 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
         "o", {"b.py": text(), "c.py": text("old_text_of_it = 1\n")}, ours, message="feat: old"
     )
     ours = commit("o", {"c.py": text("new_words_here = 2\n")}, ours, message="feat: new")
-    renamed = commit("t", {"a.scss": None, "a.pcss": text()}, base, message="refactor: rename")
-    now = {"a.scss": None, "a.pcss": text(blue, long)}
+    verb = "verb_of_the_fork = 1\n"
+    ours = commit("o", {"h.py": text(verb)}, ours, message="feat: verb")
+    moves: dict[str, str | None] = {"a.scss": None, "a.pcss": text(), "h.py": None}
+    renamed = commit("t", moves | {"verbs.py": text()}, base, message="refactor: rename")
+    now = {**moves, "a.pcss": text(blue, long), "verbs.py": text(verb)}
     ours = commit("o", now, ours, renamed, message="Merge the rename")
     wrapped = ("first_word_of_it = make_it(\n", "    size_of_it = of_us\n", ")\n")
     ours = commit("o", {"a.pcss": text(blue, *wrapped)}, ours, message="style: wrap")
@@ -547,6 +550,7 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     assert fates["feat: moved along"] == [("g.py", "moved")] and "<td>in in/g.py" in page
     assert fates["feat: undone"] == [("b.py", "as upstream's before this merge")]
     assert ("c.py", "gone before this merge") in fates["feat: old"]
+    assert fates["feat: verb"] == [("h.py", "the file was gone, or renamed, before this merge")]
     assert fates["feat: new"] == [("c.py", "kept")]
     # What is kept, if it is not lines, is said, too.
     mine = section(page, "fork")

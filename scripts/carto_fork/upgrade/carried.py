@@ -21,12 +21,14 @@ from . import effects, marked
 from .sides import GONE, LEFT, MADE, SAID, STALE, TONES, WORST, Sides, by_directory, worst
 
 _REMOVED, _BEFORE = "removed by the fork", "gone before this merge"
+_NO_NAME = "the file was gone, or renamed, before this merge"
+"""The name that it has now may have nothing in common with the one that it had."""
 _SAME, _TAKEN = "as upstream's before this merge", "as upstream's by now"
-_FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE, _SAME, _TAKEN]
+_FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE, _NO_NAME, _SAME, _TAKEN]
 _FATES[3:3] = [STALE, GONE, MADE]
 _FATES[1:1] = [LEFT]
 """What may have become of a file, the worst first."""
-_NOTHING = (_REMOVED, _BEFORE, _SAME, _TAKEN)
+_NOTHING = (_REMOVED, _BEFORE, _NO_NAME, _SAME, _TAKEN)
 """Of these the result has nothing that upstream does not have."""
 _SETTLED = ("moved", "kept", MADE, *_NOTHING)
 """Of these nobody has to look at."""
@@ -271,7 +273,7 @@ class Carried:
                 return ended.get((path, commit), fate) if fate == "kept" else fate
             if path in self._followed:  # the account looked there, and missed nothing
                 return SAID[Fate.MOVED]
-            return GONE if path in ours else _REMOVED if path in removed else _BEFORE
+            return GONE if path in ours else _REMOVED if path in removed else _NO_NAME
 
         for feature in self._fork.policy.feature:
             yield _owner(feature.name, {path: fate_of(path, "") for path in feature.files}, ())
