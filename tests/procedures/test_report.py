@@ -559,7 +559,8 @@ def test_a_commit_is_found_under_the_names_that_its_files_have_now(world: World)
     # Upstream took it up, so nothing of it is the fork's.
     assert fates["feat: taken"] == [("f.py", "as upstream's by now")]
     assert fates["feat: mine"] == [("f.py", "kept")]
-    assert "Merge the rename" not in page and "style: wrap" not in section(page, "eyes")
+    assert fates["Merge the rename"] == [("verbs.py", "kept")]  # and not a.pcss
+    assert "style: wrap" not in section(page, "eyes")
     assert "feat: blue" in section(page, "eyes")
 
 
