@@ -166,7 +166,7 @@ LOCK_FILE = f"lock file: {LACKS}\n".replace(" it: ", "\n  it: ")
 def accounted(lost: str) -> str:
     """The last sentence of the account of the merge of v1.76.5."""
     head = "Checked 45 fork files and 38 upstream files, change by change: "
-    return f"{head}{lost.split()[0]} lost, 0 to look\n  at, 2 absorbed, 15 dropped on purpose.\n"
+    return f"{head}{lost.split()[0]} lost, 2\n  absorbed, 15 dropped on purpose.\n"
 
 
 def page(merge: str = "merge") -> str:

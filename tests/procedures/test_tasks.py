@@ -898,7 +898,7 @@ def verify_says(
     if not findings:
         assert (done.code, done.err) == (0, "")
         looks = "2 findings" if added else "1 finding"
-        count = "0 lost, 0 to look\n  at, 2 absorbed, 15 dropped on purpose."
+        count = "0 lost, 2\n  absorbed, 15 dropped on purpose."
         assert done.out == (
             f"{LOCK_FILE.replace(' it:', f'{chr(10)}  it:')}\n{f'{more}{chr(10)}' if added else ''}"
             f"Checked 45 fork files and 38 upstream files, change by change: {count}\n"

@@ -207,8 +207,8 @@ def _written(
     found: dict[str, list[str]] = {}
     for path, its in old.items():
         lines = [line.strip() for line in texts.get(now[path][1], ())]
-        if any("\0" in line for line in lines):
-            continue
+        if any("\0" in line or hunks.has_markers(line) for line in lines):
+            continue  # a conflict that was committed is a finding of its own
         before = [Squeezed(texts.get(name, ())) for name in its]
         for is_new, run in groupby(lines, key=lambda line: bool(line) and line not in known):
             new = [*run]
