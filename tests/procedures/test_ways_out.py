@@ -175,6 +175,9 @@ STATES = {
         "git commit -qam 'chore: version' && git push -q origin carto/main"
     ),
     "an upgrade that landed squashed, without GitHub": WITHOUT_GITHUB,
+    "an upgrade that was squashed here only, without GitHub": WITHOUT_GITHUB.partition(
+        " && git push -q --no-verify"
+    )[0],
     "an upgrade that landed squashed, without GitHub, where nobody fetched upstream": (
         f"{WITHOUT_GITHUB} && git for-each-ref --format='delete %(refname)' refs/remotes/upstream "
         "| git update-ref --no-deref --stdin"
@@ -313,6 +316,18 @@ def test_next_leads_to_an_end(
         assert not stuck, f"a circle: {way}\n{said}"
         before = now
     assert world.git("ls-files --deleted") == "", way
+
+
+def test_a_squash_that_is_only_here_is_not_to_be_pushed(world: World) -> None:
+    state = STATES["an upgrade that was squashed here only, without GitHub"]
+    assert world.paste(state, UP=str(world.upstream), ORIGIN=str(world.origin)).code == 0
+    again = f"upgrade-carto --no-tests --tag {TAG} --direct"
+    refused = world.run(again)
+    assert (refused.code, "without its history: a squash" in refused.err) == (1, True)
+    back = "git switch carto/main && git reset --keep origin/carto/main"
+    assert named(refused, []) == back
+    assert (world.paste(back).code, world.run(again).code) == (0, 0)
+    assert TAG in world.git("tag --merged carto/main").split()
 
 
 @pytest.mark.slow

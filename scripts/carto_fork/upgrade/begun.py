@@ -351,3 +351,13 @@ def is_squashed(sh: Shell, fork: Fork, tag: str) -> bool:
         lost = authorship.lost_of_fork(sh, fork, fork.production_commit, commit) if commit else None
         return lost is not None and git.count(sh, fork.path, commit, lost.parent) == 0
     return False
+
+
+def has_only_content(sh: Shell, repo: Path, production: str, sync: str) -> bool:
+    """Whether a production branch has all that a sync branch has, and not its history. sync: "" for
+    none."""
+    if not sync or git.is_ancestor(sh, repo, sync, production):
+        return False
+    made = conflicts.merged(sh, repo, production, sync)
+    tree = git.ask(sh, repo, "rev-parse {it}", "tree", it=f"{production}^{{tree}}").line
+    return not made.stages and made.tree == tree

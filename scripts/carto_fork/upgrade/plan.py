@@ -446,10 +446,16 @@ def _of_fork(
                 f"{branches.production}...{origin}/{branches.production}",
             )
         if ahead and direct:
-            raise Refused(
-                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} lacks.",
-                then=f"{git.at(repo)} push {origin} {branches.production}",
-            )
+            has = f"your {branches.production} has {counted(ahead, 'commit')} that {origin} lacks"
+            then = f"{git.at(repo)} push {origin} {branches.production}"
+            sync = fork.refs.commits.get(f"refs/heads/{branches.sync_for(target.tag.name)}")
+            if begun.has_only_content(sh, repo, local, sync or target.pushed):
+                has += f", with what {target.tag.name} brings and without its history: a squash"
+                at, there = git.at(repo), f"{origin}/{branches.production}"
+                then = f"{at} switch {branches.production} && {at} reset --keep {there}"
+                if ahead > 1:
+                    then = f"{at} rebase --interactive {there}, with `drop` at the squash"
+            raise Refused(f"{has}.", then=then)
         if ahead:
             notes.append(
                 f"your {branches.production} has {counted(ahead, 'commit')} that {origin} lacks; "
