@@ -299,11 +299,13 @@ class _Text:
                 f"git fetch {upstream} refs/tags/{tag}:refs/tags/{tag}",
                 f"{verify} --ours {ours} --theirs {tag} --result {origin}/{branch}",
                 f"git log --oneline --first-parent {ours}..{origin}/{branch}",
-                *[self._landing()] * (not self.sync.unresolved),
-                f"{verify} --landed {tag}   # afterwards: reports whether it was squashed",
             ],
             "bash",
         )
+        # Apart from the review, which people paste as a whole.
+        yield "\nOnce it is approved, this lands it, and reports whether it was squashed:\n"
+        landed = f"{verify} --landed {tag}"
+        yield from block([*[self._landing()] * (not self.sync.unresolved), landed], "bash")
 
     def _landing(self) -> str:
         """The command that lands it."""
