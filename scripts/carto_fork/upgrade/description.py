@@ -303,9 +303,10 @@ class _Text:
             "bash",
         )
         # Apart from the review, which people paste as a whole.
-        yield "\nOnce it is approved, this lands it, and reports whether it was squashed:\n"
-        landed = f"{verify} --landed {tag}"
-        yield from block([*[self._landing()] * (not self.sync.unresolved), landed], "bash")
+        landing = [self._landing()] * (not self.sync.unresolved)
+        when = "Once it is approved, this lands it, and" if landing else "Once it has landed, this"
+        yield f"\n{when} reports whether it was squashed:\n"
+        yield from block([*landing, f"{verify} --landed {tag}"], "bash")
 
     def _landing(self) -> str:
         """The command that lands it."""
