@@ -210,9 +210,8 @@ class Judged:
             yield f"{counted(len(taken), 'file')} are from upstream's build{both}."
         index = f"{tree}index.html"
         if index in mine:
-            yield f"{index} is the fork's, so what a browser gets is the fork's build from before"
-            yield "this merge, and nothing that upstream changed in its sources."
-        elif mine and taken:
+            yield f"{index} is the fork's, from before this merge."
+        if mine and taken:
             yield "So this is a mix of two builds."
 
     def _restored(self, one: Finding) -> Iterator[str]:
