@@ -37,13 +37,12 @@ def read(
     """
     log = log_of(sh, repo, ours, upstream)
     copies = syncs.copies(sh, repo, log, upstream)
-    squashed: dict[Commit, Sync] = {}
     landed: dict[Commit, Changed] = {}
     brought: set[str] = set()
     suspects = syncs.suspects(log, copies)
     known = claims.syncs_in(sh, repo, log, suspects, copies, upstream, version_files)
+    squashed = {suspect.commit: sync for suspect, sync in known}
     for suspect, sync in known:
-        squashed[suspect.commit] = sync
         landed[suspect.commit] = _between(sh, repo, sync, suspect.commit.name)
         brought |= suspect.names
     paths: dict[str, list[tuple[Commit, Versions | None]]] = defaultdict(list)
