@@ -371,11 +371,17 @@ def test_abort_is_refused_if_no_upgrade_is_in_progress(world: World) -> None:
 # --- The clone -------------------------------------------------------------------------------
 
 
-def test_direct_is_refused_with_uncommitted_changes(world: World) -> None:
+@pytest.mark.parametrize("paused", [False, True])
+def test_direct_is_refused_with_uncommitted_changes(world: World, paused: bool) -> None:
+    """Also after a pause, when the sync branch is still where production is."""
+    line = UPGRADE.replace(TAG, "v1.77.2-stable") if paused else UPGRADE
+    line += " --direct"
+    if paused:
+        assert world.run(line).code == 3
     (world.fork / "README.md").write_text("changed\n")
     what = "~/litellm, where carto/main is checked out, has uncommitted changes: "
-    then = f"commit or stash them, then run `invoke {UPGRADE} --direct` again."
-    refused(world, message(f"{what}README.md.", then, FETCHED), f"{UPGRADE} --direct")
+    then = f"commit or stash them, then run `invoke {line}` again."
+    refused(world, message(f"{what}README.md.", then, FETCHED), line)
 
 
 @pytest.mark.parametrize(

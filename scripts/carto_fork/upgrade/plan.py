@@ -409,9 +409,9 @@ def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None
     if not state.dirty:
         return
     then = "commit or stash them, then run the same command again."
-    if fork.refs.commits.get(f"refs/heads/{fork.policy.branches.sync_for(target.tag.name)}") == (
-        target.base
-    ):
+    sync = fork.refs.commits.get(f"refs/heads/{fork.policy.branches.sync_for(target.tag.name)}")
+    # Before the merge is committed, the sync branch is where production is, too.
+    if sync == target.base and git.is_ancestor(sh, fork.path, target.commit, sync):
         then = (
             "an earlier run moved origin's branch and was killed while it updated this checkout; "
             f"if you changed nothing else: {git.at(checkout)} reset --hard {target.base}"
