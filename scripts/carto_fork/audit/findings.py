@@ -95,7 +95,7 @@ ADDED, REMOVED, EDITED = EVIL = (
     "removed while merging",
     "edited while merging",
 )
-"""The names of the checks `added` and `beyond`."""
+"""The names of the checks of `added` and `beyond`."""
 _MOST_NAMED = 5
 
 
@@ -177,12 +177,7 @@ def beyond(
     for path, its in edited.items():
         written[path] = [x for x in written.get(path, ()) if x not in {form for _, form in its}]
     if written := {path: its for path, its in written.items() if its}:
-        path, first = next(iter(written.items()))
-        number = counted(sum(map(len, written.values())), "line")
-        what = f"{listed([*written], _MOST_NAMED)}: {number} that neither side has, such as: "
-        shown = [x for path, its in written.items() for x in (path, *(f"+ {x}" for x in its))]
-        paths = (*written,)
-        yield Finding(ADDED, what + first[0], path, certain=False, paths=paths, lines=(*shown,))
+        yield of_lines(written, "that neither side has", certain=False, check=ADDED, sign="+")
 
 
 def _written(
@@ -218,16 +213,25 @@ def _written(
 
 
 def of_lines(
-    lines: Mapping[str, Sequence[str]], whose: str, *, certain: bool, then: str = ""
+    lines: Mapping[str, Sequence[str]],
+    whose: str,
+    *,
+    certain: bool,
+    check: str = REMOVED,
+    sign: str = "-",
+    then: str = "",
 ) -> Finding:
-    """The finding that lines are gone. lines: by path. whose: who has them, in words. then: what to
-    do."""
+    """The finding that lines are gone, or another one about lines.
+
+    lines: by path. whose: who has them, in words. sign: the character before each in the list.
+    then: what to do.
+    """
     path, first = next(iter(lines.items()))
     number = counted(sum(map(len, lines.values())), "line")
     what = f"{listed([*lines], _MOST_NAMED)}: {number} {whose}, such as: {first[0]}"
-    shown = tuple(line for path, gone in lines.items() for line in (path, *_minus(gone)))
+    shown = [x for path, its in lines.items() for x in (path, *(f"{sign} {x}" for x in its))]
     paths = tuple(lines)
-    return Finding(REMOVED, what, path, certain=certain, paths=paths, lines=shown, then=then)
+    return Finding(check, what, path, certain=certain, paths=paths, lines=(*shown,), then=then)
 
 
 @dataclass(frozen=True)
@@ -291,10 +295,6 @@ def _kept_by_git(
         elif not ("".join(part.ours).strip() and "".join(part.theirs).strip()):
             disputed |= {*map(str.strip, (*part.ours, *part.theirs))}
     return kept, disputed
-
-
-def _minus(lines: Sequence[str]) -> list[str]:
-    return [f"- {line}" for line in lines]
 
 
 def _turned(lines: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -142,7 +142,7 @@ def cost(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> t
 
 
 def way_out(lost: Lost, command: Callable[..., str]) -> str:
-    """The command line that heals a lost ancestry, or that says why healing is impossible for now.
+    """The command line that heals a lost ancestry, or that says why healing is impossible.
 
     command: makes the command line of a task from its name and options.
     """

@@ -128,12 +128,6 @@ def same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]:
     return lambda one, other: [*map(plain, one)] == [*map(plain, other)] != []
 
 
-def difference(before: str, after: str) -> tuple[list[str], list[str]]:
-    """The lines that one text has more often than another, and those it has less often."""
-    old, new = (Counter(text.split("\n")) for text in (before, after))
-    return list((new - old).elements()), list((old - new).elements())
-
-
 # --- In its history -------------------------------------------------------------------------------
 
 

@@ -69,8 +69,8 @@ def read(
                 paths[path].append((commit, None))
                 removed.setdefault(path, versions[-1] is None)
     # Not of squashed syncs: to compare their many files takes long.
-    forked = {e.commit: e.parents for e in log if e.commit in merges and e.commit not in squashed}
-    for commit, found in _renamed_in(sh, repo, merges, forked).items():
+    parents = {e.commit: e.parents for e in log if e.commit in merges and e.commit not in squashed}
+    for commit, found in _renamed_in(sh, repo, merges, parents).items():
         merges[commit] = {**merges[commit], **found}
         for path, versions in found.items():
             paths[path] = [(c, versions if c == commit else v) for c, v in paths[path]]

@@ -16,9 +16,9 @@ from pathspec import GitIgnoreSpec
 from ..fork.patterns import find_all, globs
 from ..fork.policy import ALONE, Kind, Policy, Rule, Side, Take, VersionFile
 from ..fork.records import Drop
-from ..run.text import counted, file_word, pathspec_word, states_version, substantive
+from ..run.text import counted, difference, file_word, pathspec_word, states_version, substantive
 from . import additions, hunks
-from .absorbed import History, difference, doubled, is_absorbed, same_but_space
+from .absorbed import History, doubled, is_absorbed, same_but_space
 from .hunks import Conflict, Customisations, has_markers
 from .memory import Memory
 

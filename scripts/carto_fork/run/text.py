@@ -7,6 +7,7 @@ import os
 import re
 import textwrap
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from shlex import quote
@@ -50,6 +51,12 @@ def substantive(line: str) -> bool:
     """Whether a line is distinctive enough to recognise: not a bracket, an `else:` or a blank
     line."""
     return bool(_SUBSTANTIVE.search(line))
+
+
+def difference(before: str, after: str) -> tuple[list[str], list[str]]:
+    """The lines that one text has more often than another, and those it has less often."""
+    old, new = (Counter(text.split("\n")) for text in (before, after))
+    return list((new - old).elements()), list((old - new).elements())
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import Any
 
 from ..audit.fates import Fate
@@ -37,8 +36,6 @@ _MOST_FILES = 40
 """Of so many files of a commit each fate is shown."""
 _WRAPPED = 10
 """So many characters of a line are not found in another one by chance."""
-_MOST_READ = 100_000_000
-"""So many bytes of earlier versions are read, to see what each commit did to a file."""
 _LONGEST = 100_000
 """In a text of more characters nobody looks for lines that are wrapped in another way."""
 
@@ -110,10 +107,6 @@ class Carried:
             return {}, None
         names, path = {commit.name for commit in by}, file["path"]
         mine = {n: line for n, (line, who) in lines.items() if not (names and who) or names & who}
-        if path in self._together:
-            said = marked.ranges(marked.runs(mine)) or self._without_lines(path, by)[0]
-            many = counted(len(self._files[path]), "fork commit")
-            return mine, (f"{said}: of {many} together, without saying what is whose", [])
         if mine or file["fate"] != "kept":
             return mine, None
         there = {x for commit in by for x in self._kept.get((path, commit), ((), ()))[0]}
@@ -177,23 +170,7 @@ class Carried:
     @cached_property
     def _read(self) -> Set[str]:
         """The files of which the lines are read."""
-        return self._sides.mine.keys() - self._same.keys() - self._together
-
-    @cached_property
-    def _together(self) -> Set[str]:
-        """The files that so many commits changed that nobody reads what each of them did: those
-        with the most to read, such as translations that a bot writes again and again."""
-        paths = self._sides.mine.keys() - self._same.keys()
-        names = {path: self._sides.trees["result"][path][1] for path in paths}
-        facts = git.objects(self._sh, self._fork.path, [*names.values()])
-        sizes = [int(size) if size.isdigit() else 0 for *_, size in map(str.split, facts)]
-        read = {
-            path: size * len(self._files.get(path, ()))
-            for path, size in zip(names, sizes, strict=True)
-        }
-        whole = accumulate(sorted(read.values()))
-        fits = sum(so_far <= _MOST_READ for so_far in whole)
-        return {*sorted(read, key=lambda path: (read[path], path))[fits:]}
+        return self._sides.mine.keys() - self._same.keys()
 
     @cached_property
     def _made(self) -> Mapping[tuple[str, Commit], Sequence[Change]]:
