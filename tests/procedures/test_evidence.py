@@ -819,8 +819,12 @@ def test_a_file_that_neither_side_has_is_to_be_looked_at(prepared: World) -> Non
     ]
     done = prepared.run(UPGRADE)
     assert (done.code, f"To look at: {what}" in " ".join(done.out.split())) == (0, True)
-    text = prepared.fork / ".git" / "carto-fork" / TAG / "pull-request.md"
-    assert f"| look at | added while merging | {what} |" in text.read_text()
+    text = (prepared.fork / ".git" / "carto-fork" / TAG / "pull-request.md").read_text()
+    assert f"| look at | added while merging | {what} |" in text
+    # Whoever pastes the commands of the review does not land it.
+    review, landing = text.partition("## How to review it")[2].split("```bash\n")[1:]
+    assert [" --result " in block for block in (review, landing)] == [True, False]
+    assert ["gh pr merge" in block for block in (review, landing)] == [False, True]
     guarded = prepared.run(f"ci.guard --range origin/carto/main..{SYNC}")
     assert guarded.code == 0, guarded.err
     assert f"Note: in the merge of {TAG}: {what}" in " ".join(guarded.out.split())
