@@ -385,7 +385,7 @@ def stopped(world: World, *problems: str, line: str = UPGRADE) -> None:
         then = re.sub(r", or drop what is lost .*?(?=; then)", "", then)
     if any(problem.startswith("feature:") for problem in problems):
         policy = f"{WORK}/carto_fork.toml"
-        way = f", or, if a feature is only written differently, correct {policy} and commit"
+        way = f", or, if a feature only has another name or form now, correct {policy} and commit"
         way += " (to give the feature up, remove it there); then"
         then = then.replace("; then", way)
     then = then.replace(UPGRADE, line).replace(TAG, tag)
@@ -766,6 +766,27 @@ def test_a_feature_that_upstream_adopted_and_reverted_is_caught_by_the_manifest(
     assert merged.run(f"{drop} --reason 'We need it still.'").code == 0
     head = continues(merged, UPGRADE_NEXT)
     assert REGION in merged.git(f"show {head}:{CACHE}", repo=merged.origin) + "\n"
+
+
+def test_a_feature_in_a_file_that_upstream_renamed_is_found_there(merged: World) -> None:
+    old, new = (f"docs/{name}.md" for name in ("keys", "regions_of_keys"))
+    text = "".join(f"Key {number} is for one region.\n" for number in range(9))
+    commit_in(merged, merged.upstream, f"refs/tags/{NEXT}", {old: text}, f"{TAG}^0")
+    assert merged.run(f"{UPGRADE_NEXT} --direct").code == 0
+    manifest = feature("regions", [old], ["def region_of"])
+    own = {old: text + REGION, "carto_fork.toml": EXTENDS + manifest}
+    commit_in(merged, merged.origin, "refs/heads/carto/main", own)
+    commit_in(merged, merged.upstream, "refs/tags/v1.76.7", {old: None, new: text}, f"{NEXT}^0")
+    line = UPGRADE_NEXT.replace(NEXT, "v1.76.7")
+    merged.git("pull --quiet --ff-only --no-tags origin carto/main")
+    assert merged.run(f"{line} --no-push").code == 4
+    stopped(merged, f"feature: regions, from #60: {old} was renamed to {new}", line=line)
+    changed(
+        merged,
+        {"carto_fork.toml": (own["carto_fork.toml"], own["carto_fork.toml"].replace(old, new))},
+        "v1.76.7",
+    )
+    continues(merged, line)
 
 
 @pytest.mark.parametrize("more", ["", '[pull_requests]\nclean = "all good"\n'])

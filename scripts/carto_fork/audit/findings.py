@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -367,18 +367,22 @@ def asks_the_same(manifest: Policy, before: str | None) -> bool:
 
 
 def features(
-    policy: Policy, after: Committed, manifest: Sequence[Feature] | None = None
+    policy: Policy,
+    after: Committed,
+    manifest: Sequence[Feature] | None = None,
+    renamed: Callable[[], Mapping[str, str]] = dict,
 ) -> Iterator[Finding]:
     """Features of the manifest that are partly missing.
 
     manifest: the merge's own; what it does not ask for any more is only worth a look.
+    renamed: finds the new path of each file that the merge renamed.
     """
     named = {feature.name: feature for feature in manifest or ()}
     for feature in policy.feature:
-        gaps, corrected, more = _gaps(feature, after), None, ""
+        gaps, corrected, more = _gaps(feature, after, renamed), None, ""
         if gaps and manifest is not None:
             now = named.get(feature.name)
-            corrected = _gaps(now, after) if now else []
+            corrected = _gaps(now, after, renamed) if now else []
             more = f"; {POLICY_FILE} on this branch {'is corrected' if now else 'gives it up'}"
         for what, path in corrected or gaps:
             origin = f", from {feature.origin}" if feature.origin else ""
@@ -386,11 +390,21 @@ def features(
             yield Finding(FEATURE, what, path, certain=corrected != [])
 
 
-def _gaps(feature: Feature, after: Committed) -> list[tuple[str, str]]:
+def _gaps(
+    feature: Feature, after: Committed, renamed: Callable[[], Mapping[str, str]]
+) -> list[tuple[str, str]]:
     """What is missing of a feature, and the file that it is missing from."""
-    gaps = [(f"{path} is gone", path) for path in feature.files if path not in after.tree]
-    texts = [after.text(path) or "" for path in feature.files]
+    absent = [path for path in feature.files if path not in after.tree]
+    moved = renamed() if absent else {}
+    gaps = [
+        (printable(f"{path} was renamed to {moved[path]}"), moved[path])
+        if path in moved
+        else (f"{path} is gone", path)
+        for path in absent
+    ]
+    texts = [after.text(moved.get(path, path)) or "" for path in feature.files]
     first = feature.files[0] if feature.files else ""
+    first = moved.get(first, first)
     return gaps + [(printable(f"nothing matches '{p}'"), first) for p in feature.missing(texts)]
 
 

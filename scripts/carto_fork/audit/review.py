@@ -161,7 +161,7 @@ def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:
         policy = git.nearest(fork.repository.home if fork.draft else work) / POLICY_FILE
         commit = "" if fork.draft else " and commit"
         correct = f"correct {policy}{commit} (to give the feature up, remove it there)"
-        ways.append(f"or, if a feature is only written differently, {correct}")
+        ways.append(f"or, if a feature only has another name or form now, {correct}")
     marked = {finding.path for finding in checked.wrong if finding.check == verify.MARKERS}
     lost = {entry.path for entry in checked.account.lost} if checked.account else set()
     if verify.TAKEN_OVER in wrong or lost - marked:

@@ -148,6 +148,11 @@ def of_merge(
         snapshots = [Committed(sh, repo, commit, texts) for commit in (result, ours, theirs)]
         markers = conflicts.markers_left(sh, repo, [ours, theirs], result)
         manifest = own_policy(snapshots[0], snapshots[2])
+
+        def renamed() -> Mapping[str, str]:
+            names = renames.find(sh, repo, ours, result, policy).old
+            return {old: new for new, old in names.items()}
+
         findings = [
             *more,
             *_not_the_release(sh, fork, repo, ours, theirs, result),
@@ -158,7 +163,7 @@ def of_merge(
             *_no_longer_imported(*snapshots),
             *_too_large(sh, repo, *snapshots),
             *_workflows(policy, *snapshots),
-            *features(policy, snapshots[0], manifest.feature if manifest else None),
+            *features(policy, snapshots[0], manifest.feature if manifest else None, renamed),
             *_shrunk(policy, *snapshots),
             *_taken_over(sh, fork, repo, *snapshots),
             *_lock_files(*snapshots),

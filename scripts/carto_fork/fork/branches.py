@@ -204,6 +204,7 @@ LANDING = (
         run=("git -C {repo} -c status.showUntrackedFiles=normal worktree remove {place}",),
         removes="{place}",
         allow=(0, 128),
+        otherwise="The work tree is kept.",
     ),
     Step(
         "forget",
@@ -216,6 +217,7 @@ LANDING = (
         # Exit code 1: the work tree was kept, and the branch is checked out there; or somebody
         # has committed more.
         allow=(0, 1),
+        otherwise="The local branch is kept.",
     ),
 )
 

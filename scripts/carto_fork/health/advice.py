@@ -538,7 +538,9 @@ class _Adviser:
             yield Advice(self._command("branch.recover", commit=left.commit[:10]), why)
         contained = self._facts.contained
         has = f"contains {contained.name}" if contained else "is up to date"
-        over = status.landed(self._sh, fork, contained)
+        here = self._facts.here
+        head = here.head if here and here.head != git.NULL else ""
+        over = status.landed(self._sh, fork, contained, head)
         yield Advice("", f"Nothing to do: {self._production} {has}.{over}")
 
 

@@ -394,17 +394,16 @@ def failed_landings(fork: Fork, command: Callable[..., str]) -> Iterator[tuple[s
         yield command("verify", landed=wrong.tag), f"{why}once that is merged, this checks it."
 
 
-def landed(sh: Shell, fork: Fork, contained: Tag | None) -> str:
-    """Sentences about the branches of tasks that origin still has although nobody needs them, and
-    the commands that remove them there; "" without any.
+def landed(sh: Shell, fork: Fork, contained: Tag | None, head: str) -> str:
+    """Sentences about the branches of tasks that origin or this clone still has although nobody
+    needs them, and the commands that remove them; "" without any.
 
     contained: the newest release in production. A sync of that or of an older one that is not in
-    production's history was squashed, or a newer one has replaced it.
+    production's history was squashed, or a newer one has replaced it. head: the commit that is
+    checked out; "" without any.
     """
     origin, tag_of = fork.policy.remotes.origin, fork.policy.branches.tag_of
-    production = fork.production_commit
-    ours = [x for x in fork.published if BRANCH.fullmatch(x) or healing.BRANCH.fullmatch(x)]
-    ours += [x for x in fork.published if tag_of(x) and x not in ours]
+    production, ours = fork.production_commit, _of_tasks(fork, fork.published)
     tips = {branch: fork.refs.commits[fork.tracking(origin, branch)] for branch in ours}
     merged = [x for x, tip in tips.items() if git.is_ancestor(sh, fork.path, tip, production)]
     releases = {x: tags.classify(tag_of(x) or "", fork.policy.tags) for x in tips}
@@ -438,7 +437,31 @@ def landed(sh: Shell, fork: Fork, contained: Tag | None) -> str:
         said += f"that {name} lacks, although it has what they were for, or newer. To see them: "
         said += f"`{at} log {' '.join(refs)} --not {origin.name}/{name}`; to remove "
         said += f"{'it' if len(over) == 1 else 'them'}: `{remove} {' '.join(over)}`"
+    if local := _landed_here(sh, fork, head):
+        said += f"{'.' * bool(said)} Landed, and still in this clone: {listed(local)}; to remove "
+        said += f"{'it' if len(local) == 1 else 'them'}: `{at} branch -d {' '.join(local)}`"
     return said
+
+
+def _of_tasks(fork: Fork, names: Collection[str]) -> list[str]:
+    """The branches among some that tasks make for an adoption, a healing or an upgrade."""
+    known = (BRANCH.fullmatch, healing.BRANCH.fullmatch, fork.policy.branches.tag_of)
+    return [name for name in names if any(of_task(name) for of_task in known)]
+
+
+def _landed_here(sh: Shell, fork: Fork, head: str) -> list[str]:
+    """The local branches of tasks that production contains and `git branch -d` would remove."""
+    if not head:
+        return []
+    commits = {x: fork.refs.commits[f"refs/heads/{x}"] for x in fork.refs.branches()}
+    found = [
+        name
+        for name in _of_tasks(fork, commits)
+        if git.is_ancestor(sh, fork.path, commits[name], fork.production_commit)
+        and git.is_ancestor(sh, fork.path, commits[name], head)
+    ]
+    trees = {tree.branch for tree in git.worktrees(sh, fork.path)} if found else ()
+    return [name for name in found if f"refs/heads/{name}" not in trees]
 
 
 def is_untested(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:

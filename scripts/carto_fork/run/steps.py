@@ -174,7 +174,8 @@ class Step:
     lasting: whether no step before it can make its probes fail again.
     undo: command lines that undo a half-done step if it fails or is interrupted. If it is killed,
         the next run finds the directory in the journal.
-    allow: exit codes that do not count as failures.
+    allow: exit codes that do not count as failures. otherwise: the step's result if a command ends
+        with one that is not 0.
     stuck: what a person should do if the step fails.
     untouched: what a failure of this step leaves unchanged, if that differs from the plan's.
     """
@@ -192,6 +193,7 @@ class Step:
     removes: str = ""
     undo: tuple[str, ...] = ()
     allow: tuple[int, ...] = (0,)
+    otherwise: str = ""
     stuck: str = "run the same command again."
     untouched: str = ""
 
@@ -397,6 +399,8 @@ class Runner:
             answer = self.sh.read(words) if asks else self.sh.run(words)
         if answer.code not in step.allow:
             raise self._failed(step, plan, words, answer)
+        if answer.code and step.otherwise:
+            self.console.result(step.otherwise, "yellow")
         if answer.hook:
             said = answer.err.strip().splitlines()[-1:]
             self.console.say(f"The hook {answer.hook} failed after git was done.", "yellow")
