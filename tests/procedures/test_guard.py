@@ -224,6 +224,14 @@ def test_an_unconventional_subject_is_reported(world: World, subject: str, tmp_p
     assert "@team" not in page.read_text()
 
 
+def test_a_fork_may_word_its_subjects_as_it_likes(world: World) -> None:
+    policy = 'extends = "carto-litellm"\n[messages]\nconventional = false\n'
+    push_as_colleague(world, {"carto_fork.toml": policy})
+    world.git("fetch --quiet --no-tags origin")
+    feature(world, subject="what is this")
+    passes(world)
+
+
 def test_a_sync_that_lost_a_change_is_reported(world: World) -> None:
     text = world.git("show origin/carto/main:litellm/router.py")
     theirs = world.git(f"show {TAG}:litellm/router.py")
@@ -474,6 +482,13 @@ def test_a_push_to_production_is_checked_by_the_hook(world: World) -> None:
     assert done.code == 1
     assert "(odd) is not a conventional commit" in done.err
     assert "Next: fix the branch, then run `git push` again.\n" in done.err
+    assert "subject: `git rebase --interactive --rebase-merges " in done.err
+    world.git("worktree add --quiet --detach ../elsewhere")
+    world.git("switch --quiet carto/main")
+    odd = world.call(["git", "-C", "../elsewhere", "push", "--quiet", "origin", "HEAD:carto/main"])
+    assert "subject: `git -C ~/elsewhere rebase --interactive " in odd.err
+    world.git("switch --quiet -")
+    world.git("worktree remove ../elsewhere")
     assert world.refs(world.origin) == before
     world.git("commit --quiet --amend --allow-empty -m 'fix: x'")
     assert world.call(["git", "push", "--quiet", "origin", "HEAD:carto/main"]).code == 0

@@ -107,15 +107,18 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
     assert follow(world).code == 0
     remove = f"git push origin --delete upstream-sync/{STABLE}"
     here = f"git branch -d upstream-sync/{STABLE}"
-    done, local = f"Nothing to do: carto/main contains {STABLE}.", "Landed, and still in this clone"
+    nothing, local = (
+        f"Nothing to do: carto/main contains {STABLE}.",
+        "Landed, and still in this clone",
+    )
     local += f": upstream-sync/{STABLE}; to remove it: `{here}`"
     assert following(world) == (
         "",
-        f"{done} What has landed is still on origin as upstream-sync/{STABLE}; to remove it: "
+        f"{nothing} What has landed is still on origin as upstream-sync/{STABLE}; to remove it: "
         f"`{remove}`. {local}",
     )
     assert world.paste(remove).code == 0
-    assert following(world) == ("", f"{done} {local}")
+    assert following(world) == ("", f"{nothing} {local}")
     assert world.paste(here).code == 0
     assert following(world) == ("", f"Nothing to do: carto/main contains {STABLE}.")
 

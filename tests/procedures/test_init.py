@@ -84,6 +84,18 @@ def test_the_policy_of_a_node_project_is_guessed(panel: World) -> None:
     assert found.images is None
 
 
+def test_subjects_are_required_to_be_what_most_of_the_forks_are(panel: World) -> None:
+    assert panel.run("fork.init --yes").code == 0
+    assert written(panel).messages.conventional
+    (panel.fork / "carto_fork.toml").unlink()
+    panel.git("switch --quiet --detach origin/acme/stable")
+    for subject in ["What is this"] * 9:
+        panel.git("commit --quiet --allow-empty -m", subject)
+    panel.git("push --quiet origin HEAD:acme/stable")
+    assert panel.run("fork.init --yes").code == 0
+    assert not written(panel).messages.conventional
+
+
 def test_a_file_with_only_a_version_is_listed_once(panel: World) -> None:
     stated = json.loads(panel.git("show origin/acme/stable:package.json"))["version"]
     commit_in(panel, panel.origin, "refs/heads/acme/stable", {"VERSION": f"v{stated}\n"})

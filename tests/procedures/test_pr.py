@@ -371,6 +371,22 @@ def test_pr_says_how_to_word_commits_that_the_guard_stops(world: World, github: 
     assert world.run("ci.guard").code == 0
 
 
+def test_away_from_github_what_the_hook_stops_is_not_published(world: World) -> None:
+    push_as_colleague(world, {"carto_fork.toml": elsewhere(world)})
+    world.git("fetch --quiet --no-tags origin")
+    feature(world, "fix: a")
+    (world.fork / "NOTE.md").write_text("Our note.\n")
+    world.git("add NOTE.md")
+    world.git("commit --quiet -m 'Some change'")
+    stopped = world.run("branch.pr").err
+    assert "(Some change) is not a conventional commit; Guard lets only those into" in stopped
+    assert on_origin(world) == ""
+    amend = "git commit --amend --only -m 'fix: Some change'"
+    assert f"Next: `{amend}`, with the type that fits" in " ".join(stopped.split())
+    assert world.paste(amend).code == 0
+    assert world.run("branch.pr").code == 0
+
+
 def test_pr_names_the_first_of_several_commits_that_the_guard_stops(
     world: World, github: GitHub
 ) -> None:

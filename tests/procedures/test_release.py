@@ -95,6 +95,7 @@ def test_away_from_github_the_tag_is_the_release(world: World) -> None:
     notes = f".git/carto-fork/{FIRST}/notes.md"
     assert done.out.endswith(
         f"{FIRST} is on origin, which is not on GitHub.\nIts notes, for your host: {notes}\n"
+        "Next: invoke next\n"
     )
     assert f"- our host (#5, {commit[:7]})\n" in (world.fork / notes).read_text()
     again = world.run("release --json")
@@ -114,7 +115,8 @@ def test_the_first_release_on_a_new_upstream_version_is_published(
         "release --bump major", GITHUB_OUTPUT=str(outputs), GITHUB_STEP_SUMMARY=str(page)
     )
     assert (done.code, done.err) == (0, "")
-    assert done.out.endswith(f"\n{FIRST} is on GitHub: {PAGE}/releases/tag/{FIRST}\n")
+    where = f"{FIRST} is on GitHub: {PAGE}/releases/tag/{FIRST}"
+    assert done.out.endswith(f"\n{where}\nNext: invoke next\n")
     steps = re.findall(r"^(\d/\d \w+)", done.out, re.MULTILINE)
     assert steps == ["1/4 tag", "2/4 notes", "3/4 push", "4/4 release"]
     once(world, github, FIRST, origin[PRODUCTION])

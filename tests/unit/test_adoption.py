@@ -358,6 +358,16 @@ def test_a_policy_that_keeps_none_of_them_is_refused() -> None:
         compare(bare, nothing)
     assert "no rule of the policy keeps carto_fork.toml whole in a merge." in refused.value.what
     assert '"/fork.mk"' in refused.value.then
+    assert refused.value.then.startswith("add a table `[[rules]]` before the others")
+
+
+def test_a_file_is_added_to_the_rule_that_keeps_the_others() -> None:
+    renamed = policy.load_policy(PLAIN + '[files]\nmakefile = "acme.mk"\n').policy
+    with pytest.raises(Refused) as refused:
+        compare(renamed, nothing)
+    name = next(rule.name for rule in renamed.rules if rule.whole)
+    add = f'in carto_fork.toml, add "/acme.mk" to `paths` of the rule {name!r}.'
+    assert refused.value.then == add
 
 
 def test_a_rule_that_takes_less_than_the_whole_file_is_not_enough() -> None:

@@ -22,7 +22,7 @@ from carto_fork.run.console import Console
 from carto_fork.run.errors import CheckFailed, ExitCode, Failed, Paused, Refused, Stop
 from carto_fork.run.shell import Shell
 from carto_fork.run.steps import Condition, Journal, Plan, Runner, Step, locked
-from carto_fork.run.text import listed, withheld
+from carto_fork.run.text import withheld
 from carto_fork.tasks import program
 from carto_fork.upgrade import pull_request
 from carto_standin.github import GitHub
@@ -537,12 +537,25 @@ def test_the_first_command_that_fails_is_a_failed_check(stage: Stage) -> None:
     assert str(stopped) == (
         "Check failed: `sh -c 'exit 7'` ended with exit code 7 on the merged tree "
         f"(log: {stage.place}/logs/test.log).\n"
-        f"It saw none of these variables; `environment` in `[commands]` names what it may see: "
-        f"{listed(withheld(), 4)}.\n"
         f"{UNTOUCHED}\n"
         f"Next: fix {stage.place}."
     )
     assert stage.files() == ["a", "logs"]
+    log = (stage.place / "logs" / "test.log").read_text()
+    assert log.endswith(f"names what it may see: {', '.join(withheld())}.\n")
+
+
+def test_a_failed_check_names_the_variables_that_it_misses(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OUR_LICENCE", "OUR_OTHER"):
+        monkeypatch.setenv(name, "x")
+    stage.commands = {"test": ("sh -c 'echo OUR_LICENCE is not set >&2; exit 7'",)}
+    stopped = stage.stop(Step("test", "T.", commands="test"))
+    assert stopped.what.endswith(
+        "\nIt saw none of these variables; `environment` in `[commands]` names what it may see: "
+        "OUR_LICENCE."
+    )
 
 
 def test_a_failed_check_reports_what_its_step_calls_untouched(stage: Stage) -> None:

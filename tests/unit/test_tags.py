@@ -23,7 +23,7 @@ STABLE, PLAIN_STABLE = "stable", "plain stable"
 PLAIN, PATCH, VARIANT, DRAFT = "plain version", "stable patch", "stable variant", "stable draft"
 NIGHTLY, CANDIDATE, DEVELOPMENT = "nightly", "release candidate", "development build"
 TEST, MOVING = "staging or test build", "moving tag or branch image"
-CARTO, CARTO_OLD = "CARTO release", "CARTO release, old form"
+CARTO, CARTO_PREFIXED = "CARTO release", "CARTO release, prefixed"
 
 # name, class, use, version, build
 CLASSES = [
@@ -101,7 +101,7 @@ CLASSES = [
     ("litellm_v1.65.4-dev_fix", MOVING, NEVER, "0", "0"),
     # The fork's own.
     ("v1.79.1-carto.1.0.17", CARTO, OWN, "1.79.1", "1.0.17"),
-    ("carto-v1.75.2-1.74.297", CARTO_OLD, OWN, "1.75.2", "1.74.297"),
+    ("carto-v1.75.2-1.74.297", CARTO_PREFIXED, OWN, "1.75.2", "1.74.297"),
 ]
 
 

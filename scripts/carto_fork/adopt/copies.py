@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from ..fork import records, session
 from ..fork.fork import Fork
 from ..fork.patterns import globs
-from ..fork.policy import DEFAULT_NAME, POLICY_FILE, Policy, Take
+from ..fork.policy import DEFAULT_NAME, POLICY_FILE, Policy, Take, load_policy
 from ..fork.session import Session
 from ..run import files, git, github
 from ..run.errors import Refused, Usage
@@ -289,24 +289,30 @@ def _loose(asked: str) -> str:
 def _require_kept(policy: Policy, paths: Sequence[str]) -> None:
     """Raises Refused if no rule of the fork keeps one of these files in a merge."""
     rules = [(rule, globs(rule.paths)) for rule in policy.rules]
-    unused = set() if policy.proposers else {records.PROPOSALS_FILE}
-    lost = [
-        path
-        for path in [*paths, *sorted(records.NOTES - unused)]
-        if not any(
-            rule.take is Take.FORK and rule.whole and not (rule.kinds or rule.deleted_by)
-            for rule in [next((r for r, spec in rules if spec.match_file(path)), None)]
-            if rule
-        )
+
+    def first(path: str) -> int:
+        matching = (n for n, (_, spec) in enumerate(rules) if spec.match_file(path))
+        return next(matching, len(rules))
+
+    keeping = [
+        n
+        for n, (rule, _) in enumerate(rules)
+        if rule.take is Take.FORK and rule.whole and not (rule.kinds or rule.deleted_by)
     ]
-    if lost:
-        listed = ", ".join(f'"/{path}"' for path in lost)
-        raise Refused(
-            f"no rule of the policy keeps {lost[0]} whole in a merge.",
-            then=f"add a table `[[rules]]` before the others in {POLICY_FILE}: "
-            f'name = "files of the fork", take = "{Take.FORK.value}", whole = true, '
-            f'why = "Only the fork has them.", paths = [{listed}].',
-        )
+    unused = set() if policy.proposers else {records.PROPOSALS_FILE}
+    asked = [*paths, *sorted(records.NOTES - unused)]
+    lost = {path: first(path) for path in asked if first(path) not in keeping}
+    if not lost:
+        return
+    listed = ", ".join(f'"/{path}"' for path in lost)
+    then = f"add a table `[[rules]]` before the others in {POLICY_FILE}: "
+    then += f'name = "the fork\'s own files", take = "{Take.FORK.value}", whole = true, '
+    then += f'why = "Only the fork has them.", paths = [{listed}].'
+    inherited = {rule.name for rule in load_policy().policy.rules}
+    name = next((policy.rules[n].name for n in keeping if n < min(lost.values())), "")
+    if name and name not in inherited:
+        then = f"in {POLICY_FILE}, add {listed} to `paths` of the rule {name!r}."
+    raise Refused(f"no rule of the policy keeps {next(iter(lost))} whole in a merge.", then=then)
 
 
 def foreign(copies: Sequence[Copy]) -> list[str]:

@@ -227,6 +227,7 @@ def values(policy: Policy) -> dict[str, str]:
         "about": policy.guide.about.strip(),
         "notes": policy.guide.notes.strip(),
         "marker": policy.markers.fork if policy.markers else "",
+        "subjects": "are" if policy.messages.conventional else "may be",
         "checks": " and ".join(f"`{x}`" for x in policy.commands.test + policy.commands.lint),
         "dockerfile": policy.images.dockerfile if policy.images else "",
         "requirements": files.requirements,

@@ -45,6 +45,8 @@ _SHORT_LIVED = re.compile(r"(feat(ure)?|(bug|hot)?fix|chore|dependabot|renovate|
 _WORKFLOWS = ".github/workflows/"
 _FEWEST_BUILT = 3
 _MOST_READ = 12
+_NEWEST = 100
+"""The fork commits whose subjects are read."""
 _WHOLE: dict[str, Any] = {"whole": True}
 _CONTENT: dict[str, Any] = {"kinds": ["content"]}
 # For each rule, by the beginning of its name: what it takes, its other keys, and its reason.
@@ -178,7 +180,7 @@ class _Survey:
                 GUESS,
                 "the owner of the remote"
                 if self._slug
-                else "an example: it will be in the guide, in markers and in tags",
+                else "an example: with `--name ACME`, the markers and tags below begin with yours",
             )
         yield self.origin.guess("remotes.origin", self._origin_surety, "the clone's remote")
         yield self.upstream.guess("remotes.upstream", *self._upstream_why)
@@ -197,6 +199,7 @@ class _Survey:
         version = "chore: update version to {version}"
         yield Guess("messages.version", version, LIKELY, "a conventional commit")
         self._commit = self._commit_of(production.value)
+        yield from self._subjects()
         self._tree = self._files(self._commit)
         marker = f"{conventions.comment(self._tree)} {self._name}:"
         yield Guess("markers.fork", marker, GUESS, "how comments begin in most of these files")
@@ -267,6 +270,17 @@ class _Survey:
         words = ["git", "-C", str(self._path), "rev-list", "--count", "--stdin", commit]
         answer = self._sh.read(words, feed=[f"^{name}" for name in sorted(theirs)])
         return int(git.checked(answer, "number of commits").out)
+
+    def _subjects(self) -> Iterator[Guess]:
+        """That the fork's subjects need not be conventional, if most of its own are not."""
+        if not (self._commit and self._upstream_branch):
+            return
+        newest = ("--no-merges", f"--max-count={_NEWEST}", self._commit, "--not")
+        own = git.subjects(self._sh, self._path, *newest, self._upstream_branch)
+        fit = sum(tags.conventional(subject) is not None for subject in own)
+        if fit * 2 < len(own):
+            why = f"{fit} of {counted(len(own), 'fork commit')} are conventional"
+            yield Guess("messages.conventional", False, LIKELY, why)
 
     def _commit_of(self, branch: str) -> str:
         """The commit of an origin branch, as new as this clone has it; "" if it has none."""

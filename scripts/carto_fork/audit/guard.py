@@ -204,9 +204,13 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
         tag = upstream.stable.get(read.squashed[sync].parent, "TAG")
         then = f"`upgrade-carto --tag {tag}` makes a merge instead, on a branch of its own."
         yield Finding("squashed sync", what, then=then)
-    odd = _unconventional(own, read)
+    odd = _unconventional(own, read) if fork.policy.messages.conventional else []
+    trees = git.worktrees(sh, repo) if odd else []
+    # A hook runs in the work tree that pushes, but people type in theirs.
+    place = next((tree.path for tree in trees[1:] if tree.head == each.head), repo)
     for commit in odd:
-        then = f"`{git.at(repo)} rebase --interactive --rebase-merges {odd[-1].name[:10]}^`, with "
+        first = f"{odd[-1].name[:10]}^"
+        then = f"`{git.at(place)} rebase --interactive --rebase-merges {first}`, with "
         then += "`reword` in place of `pick`."
         yield Finding("subject", f"{commit.short} is not a conventional commit", then=then)
     stable_ones = upstream.stable.keys()
@@ -221,8 +225,10 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
 
 
 def unconventional(sh: Shell, fork: Fork, base: str, head: str) -> list[_Commit]:
-    """The fork's commits in one history but not in another, newest first, whose subjects are not
-    conventional; as far as this clone knows."""
+    """The fork's commits in one history but not in another, newest first, whose subjects have to be
+    conventional and are not; as far as this clone knows."""
+    if not fork.policy.messages.conventional:
+        return []
     known = ((name, tags.classify(name, fork.policy.tags)) for name in fork.refs.tags())
     upstream = [
         fork.refs.tag(name) for name, tag in known if tag and tag.scheme.use is not TagUse.OWN

@@ -286,7 +286,8 @@ def _branch_commits(sh: Shell, fork: Fork, work: Path, ours: str, theirs: str) -
     if foreign := parents.keys() - own.keys():
         commits = counted(len(foreign), "commit")
         yield Finding("only the tag", f"{commits} that the release does not contain")
-    if fork.policy.files.guard not in git.tree(sh, work, ours):
+    checked = fork.policy.messages.conventional
+    if not checked or fork.policy.files.guard not in git.tree(sh, work, ours):
         return
     for name in own:
         subject = facts[name][1]

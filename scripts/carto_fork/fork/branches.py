@@ -13,7 +13,7 @@ from ..run import git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
-from ..run.text import counted, listed, printable
+from ..run.text import counted, in_actions, listed, printable
 from . import releases
 from .fork import Fork, require_remotes
 from .session import Session
@@ -349,6 +349,8 @@ def sync_mirror(s: Session) -> None:
         s.run(SYNC_MAIN, moving, held)
     if not moving.conditions:
         s.console.say(f"{fork.policy.branches.mirror} is up to date.")
+    if not (s.sh.dry or in_actions()):
+        s.console.next(s.command("next"))
 
 
 _LEFT = re.compile(r"checkout: moving from [0-9a-f]{40,64} to ")

@@ -114,10 +114,12 @@ def _require_known(text: str, *names: str) -> None:
 
 class Messages(_Table, frozen=True):
     """Commit messages; `merge` may contain ``{tag}`` and ``{production}``, `version` may contain
-    ``{version}``."""
+    ``{version}``. conventional: whether the subjects of the fork's commits have to be conventional.
+    """
 
     merge: str
     version: str
+    conventional: bool = True
 
     def __post_init__(self) -> None:
         _require_known(self.merge, "tag", "production")

@@ -290,18 +290,20 @@ class _Adviser:
         if merge := begun.for_a_person(sh, fork, place, then, but=tag):
             yield Advice(merge.line, merge.why)
         yield from self._resolving(upgrade)
+        yield from under_way.uncommitted(sh, fork, upgrade.branch, then)
         if not upgrade.published:
             why = "; this continues it, or says what blocks it."
             does = "Resolve what is left; this lists it, and continues once nothing is."
             if upgrade.conflicts:
                 why = f": {upgrade.state}. {does}"
-            elif wrong := status.failed(fork, upgrade, self._command):
+            elif wrong := status.failed(sh, fork, upgrade, self._command):
                 why = f". {wrong}; then this continues it."
             yield Advice(again, f"The upgrade to {tag} is not finished{why}")
             return
+        if wrong := status.failed(sh, fork, upgrade, self._command):
+            yield Advice(again, f"{wrong}; then this checks it again, and pushes it.")
         pull = self._syncs[tag]
         if not self._hosted:
-            yield from under_way.uncommitted(sh, fork, upgrade.branch, then)
             yield from self._landing(upgrade, asked)
         elif pull is None:
             here = f"refs/heads/{upgrade.branch}" in fork.refs.objects

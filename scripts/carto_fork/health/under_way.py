@@ -87,7 +87,7 @@ def not_newer(facts: Status, newest: Tag, command: Callable[..., str]) -> Iterat
 
 
 def uncommitted(sh: Shell, fork: Fork, branch: str, then: str) -> Iterator[Advice]:
-    """What to do about changes in the work tree of a published upgrade that no commit has.
+    """What to do about changes in the work tree of an upgrade that no commit has.
 
     then: what continues afterwards.
     """

@@ -120,7 +120,7 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
     if base == fork.policy.branches.production and not (draft or state.dirty):
         _require_right_merge(s, fork, work, head)
     if github.slug_of(fork.policy.remotes.origin.url) is None:
-        _publish(s, fork, head, base)
+        _publish(s, fork, work, head, base, draft=draft)
         return
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
@@ -157,10 +157,12 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
         s.console.next(github.view(hub, opened.number))
 
 
-def _publish(s: Session, fork: Fork, head: str, base: str) -> None:
+def _publish(s: Session, fork: Fork, work: Path, head: str, base: str, *, draft: bool) -> None:
     """Push a branch, and print what brings it into production: nobody can open a pull request."""
     with s.locked(fork.repository) as held:
-        fork, _ = _fetched(s, fork, branch_on_origin(s, fork, base), held, base)
+        fork, onto = _fetched(s, fork, branch_on_origin(s, fork, base), held, base)
+        if base == fork.policy.branches.production and not draft:
+            _require_conventional(s, fork, work, onto, head)
         values = fork.values() | {"head": head}
         s.run(PULL_REQUEST[:1], Plan(values, frozenset(), f"{base} is as it was."), held)
     if s.json:
@@ -271,7 +273,7 @@ def _words(
         problem = f"the branch has {len(commits)} commits, so the pull request needs a title."
         raise Usage(problem, then="add --title, as in --title 'feat(router): keep sessions'.")
     text = title or commits[0][0]
-    if conventional(text) is None:
+    if fork.policy.messages.conventional and conventional(text) is None:
         raise Refused(
             f"{printable(text)!r} is not a conventional commit subject, but it may become a "
             f"subject on {base}.",

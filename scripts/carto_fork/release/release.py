@@ -24,7 +24,7 @@ from ..run.errors import Refused, Usage
 from ..run.git import Refs
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
-from ..run.text import counted
+from ..run.text import counted, in_actions
 from ..upgrade import begun
 from . import notes
 from .contribute import current
@@ -475,6 +475,8 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
     notify.set_outputs({"tag": made.tag, "upstream": upstream, "version": made.version, "url": url})
     title = f"[{text.plain(made.tag)}]({url})" if url else text.plain(made.tag)
     notify.summarize(f"# {title}\n\n{notes}")
+    if not in_actions():
+        s.console.next(s.command("next"))
 
 
 def _dispatch(s: Session, fork: Fork, bump: str) -> None:

@@ -234,7 +234,7 @@ _NOT_FOUND = 127
 """The exit code of a shell that does not find a program."""
 
 _NAMED = 4
-"""Variables that a message names; the log has them all."""
+"""Variables that a message names at most; the log has them all."""
 
 
 class Runner:
@@ -419,7 +419,10 @@ class Runner:
                 if not answer.ok:
                     missing = answer.code == _NOT_FOUND
                     hidden = [] if missing else hidden
-                    more = f"\n{_HIDDEN}: {listed(hidden, _NAMED)}." if hidden else ""
+                    # Of the variables that it did not see, only those that it complains of.
+                    words_said = {*re.findall(r"\w+", answer.out + answer.err)}
+                    named = [name for name in hidden if name in words_said]
+                    more = f"\n{_HIDDEN}: {listed(named, _NAMED)}." if named else ""
                     log[-1].write(f"{_HIDDEN}: {', '.join(hidden)}.\n" if hidden else "")
                     then = f"install `{words[0]}` here, if that is what is missing, then run the "
                     then += (
