@@ -177,6 +177,22 @@ def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github:
     assert following(world) == (newer, "Upstream has a newer stable release.")
     assert world.run(f"ci.sync --no-tests --tag {STABLE}").code == 0
     assert world.call(f"gh pr close 2 {FORK}".split()).code == 0
+    # Nothing but a person can end a branch whose conflicts are left.
+    again = (
+        f"gh pr reopen 2 {FORK}",
+        f"Pull request 2 for {STABLE} was closed with conflicts left to resolve; this opens it "
+        "again.",
+    )
+    assert following(world) == again
+    stopped = " ".join(world.run("resolve-conflicts --pr 2").err.split())
+    assert f"Next: `{again[0]}`, then run `invoke resolve-conflicts --pr 2` again" in stopped
+    anew = f"git push origin --delete upstream-sync/{STABLE}"
+    assert stopped.endswith(f"make the upgrade anew: `{anew}`, then `{newer}`.")
+    assert follow(world).code == 0
+    assert following(world)[0] == "invoke resolve-conflicts --pr 2"
+    assert world.call(f"gh pr close 2 {FORK}".split()).code == 0
+    with github.open() as opened:
+        opened.origin().state.pulls[1].labels.clear()
     command, why = following(world)
     assert command == newer
     assert why.endswith("Pull request 2 for it was closed; this opens another one.")

@@ -487,7 +487,12 @@ class _Adviser:
         release = detection.confirmed(self._sh, self._fork, release)
         if release and not (why and release.name in self._syncs):
             why = why or "Upstream has a newer stable release."
-            if closed := self._syncs.get(release.name):
+            closed = self._syncs.get(release.name)
+            if closed and self._hub and self._fork.policy.pull_requests.conflicts in closed.labels:
+                left = f"Pull request {closed.number} for {release.name} was closed with conflicts "
+                left += "left to resolve; this opens it again."
+                yield Advice(github.reopen(self._hub, closed.number), left)
+            if closed:
                 why += f" Pull request {closed.number} for it was closed; this opens another one."
             yield from under_way.not_newer(self._facts, release, self._command)
             yield Advice(self._command("upgrade-carto", tag=release.name), why)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..fork import records
+from ..fork import records, releases
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.records import Drop
@@ -56,8 +56,11 @@ def syncs(sh: Shell, fork: Fork, ours: str, theirs: str) -> list[Earlier]:
     branches = []
     for branch in fork.published:
         tag = fork.policy.branches.tag_of(branch)
-        commit = fork.refs.commits.get(f"refs/tags/{tag}", "")
+        if not tag:
+            continue
         head = fork.refs.commits[fork.tracking(fork.policy.remotes.origin, branch)]
+        # An upgrade fetches no tag but its own, so a job's clone may have only the record.
+        commit = fork.refs.tag(tag) or releases.recorded(sh, fork, head).get(tag, "")
         if commit in ("", theirs) or git.is_ancestor(sh, fork.path, commit, ours):
             continue
         merge, base = git.merge_of(sh, fork.path, commit, head)

@@ -52,6 +52,11 @@ def merge(hub: Hub, number: int | str) -> str:
     return f"{quote(hub.gh)} pr merge {number} -R {hub.slug} --merge"
 
 
+def reopen(hub: Hub, number: int | str) -> str:
+    """The command line that opens a closed pull request again."""
+    return f"{quote(hub.gh)} pr reopen {number} -R {hub.slug}"
+
+
 def slug_of(url: str) -> str | None:
     """The repository that a remote's URL names; None if it is not on github.com."""
     slug = _SLUG.fullmatch(url.strip())

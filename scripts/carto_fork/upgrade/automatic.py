@@ -185,7 +185,15 @@ def _open_sync(s: Session, request: str) -> tuple[Fork, Hub, Pull, Target]:
     if pull.state != "OPEN" or pull.base != production or not name:
         what = f"is {pull.state.lower()}, from {pull.head} into {pull.base}"
         problem = f"pull request {pull.number} {what}: it is not an open sync"
-        raise Refused(f"{problem} into {production}.", then="see `status`.")
+        then = "see `status`."
+        if pull.state == "CLOSED" and pull.base == production and name:
+            drop = (
+                f"{git.at(fork.path)} push {fork.policy.remotes.origin.name} --delete {pull.head}"
+            )
+            anew = s.command("upgrade-carto", tag=name)
+            then = f"`{github.reopen(hub, pull.number)}`, then run the same command again; or, to "
+            then += f"make the upgrade anew: `{drop}`, then `{anew}`."
+        raise Refused(f"{problem} into {production}.", then=then)
     return fork, hub, pull, releases.find(s.sh, fork, name)
 
 

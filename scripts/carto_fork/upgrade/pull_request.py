@@ -320,11 +320,13 @@ def _older(s: Session, fork: Fork, pulls: Sequence[Pull], sync: Sync) -> Iterato
         if older and older < sync.tag:
             fetched = fork.refs.commits.get(fork.tracking(fork.policy.remotes.origin, pull.head))
             left = [p for p in sync.people if p.branch == pull.head and not p.carried]
-            if left or fetched != pull.commit:
-                why = f"the new one lacks {counted(len(left), 'change')} that people made there"
-                s.console.say(
-                    f"Pull request {pull.number} stays open: "
-                    f"{why if left else 'its branch has moved'}."
-                )
+            if left or fetched != pull.commit or pull.head in sync.unread:
+                why = "its branch has moved"
+                if left:
+                    why = f"the new one lacks {counted(len(left), 'change')} that people made there"
+                elif pull.head in sync.unread:
+                    why = f"its branch has no merge of {older.name}, so nobody knows what people "
+                    why += "made there"
+                s.console.say(f"Pull request {pull.number} stays open: {why}.")
                 continue
             yield older.name, pull

@@ -369,13 +369,30 @@ class Sync:
     @cached_property
     def people(self) -> list[Piece]:
         """People's work on the sync branches of older releases that have not landed."""
-        policy = self._fork.policy
         pieces: list[Piece] = []
-        for sync in earlier.syncs(self._sh, self._fork, self.ours, self.theirs):
-            tag = tags.classify(policy.branches.tag_of(sync.branch) or "", policy.tags)
-            if tag and tag < self.tag:
+        for sync in self._syncs:
+            if sync.branch in self._older:
                 pieces += earlier.pieces(self._sh, self._fork, sync, self.head)
         return pieces
+
+    @cached_property
+    def unread(self) -> set[str]:
+        """The sync branches of older releases that have neither landed nor a merge to read."""
+        merged = releases.merged(self._sh, self._fork, self.ours, self._fork.refs)
+        older = {branch for branch, tag in self._older.items() if tag.name not in merged}
+        return older - {sync.branch for sync in self._syncs}
+
+    @cached_property
+    def _syncs(self) -> list[earlier.Earlier]:
+        return earlier.syncs(self._sh, self._fork, self.ours, self.theirs)
+
+    @cached_property
+    def _older(self) -> dict[str, Tag]:
+        """The sync branches of older releases on origin."""
+        policy = self._fork.policy
+        named = {branch: policy.branches.tag_of(branch) for branch in self._fork.published}
+        known = {branch: tags.classify(name or "", policy.tags) for branch, name in named.items()}
+        return {branch: tag for branch, tag in known.items() if tag and tag < self.tag}
 
     @cached_property
     def proposals(self) -> list[Proposal]:
