@@ -570,7 +570,9 @@ def test_a_version_that_hides_a_release_is_reported(world: World) -> None:
     )
     then = one(world, "version", "look")["then"]
     assert then.startswith("invoke fork.heal --check; if it finds nothing ")
-    land_it(world, finding["then"].partition(": ")[2])
+    lower = then.partition(", lower it: ")[2].strip("`")
+    assert then == finding["then"]
+    land_it(world, lower)
     assert found(world, "detection") == []
     assert found(world, "version") == []
 
@@ -671,8 +673,24 @@ def test_a_version_that_was_not_raised_after_a_merge_is_reported(world: World) -
     assert found(world, "version") == []
 
 
+def test_a_release_that_is_only_stated_is_merged_or_the_version_lowered(world: World) -> None:
+    """A squash of a small release proves nothing, and neither does a version."""
+    stated(world, "1.76.5")
+    finding = one(world, "version", "look")
+    assert finding["what"].startswith("the version is 1.76.5")
+    heal, _, rest = finding["then"].partition("; if it finds nothing to heal: ")
+    anew, _, lower = rest.partition("; or, if somebody only raised the version, lower it: ")
+    assert anew == "`invoke upgrade-carto --tag v1.76.5 --unhealed` merges v1.76.5"
+    assert "bump-version --tag v1.75.2-stable" in lower
+    world.git("fetch --quiet upstream")
+    said = world.run(heal.removeprefix("invoke "))
+    assert (said.code, " ".join(rest.split()) in " ".join(said.out.split())) == (0, True)
+
+
 def test_a_version_of_no_release_here_is_not_lowered(world: World) -> None:
     """This clone may lack the tag that was merged."""
+    world.git(f"remote set-url upstream {world.place}/nowhere")
+    world.git("tag --delete v1.76.5")
     stated(world, "1.76.5")
     finding = one(world, "version", "look")
     assert finding["what"].startswith("the version is 1.76.5")

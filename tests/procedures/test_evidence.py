@@ -1660,7 +1660,7 @@ def test_an_upgrade_is_refused_if_a_sync_was_squashed(squashed: World) -> None:
         f"{LOST}: {sync[:10]} (2025-09-30, chore: upgrade to {TAG} (#50)) brought upstream's work "
         f"up to {parent[:10]} and has one parent only. This merge would stop with 21 conflicts; "
         "once the ancestry is recorded, with 3.",
-        f"run `invoke {PAUSES}` with --heal to record it first, "
+        f"run `invoke {PAUSES} --heal` to record it first, "
         f"or `invoke {PAUSES} --unhealed` to merge without recording it.",
         "Your checkout, your branches and origin are unchanged.",
     )

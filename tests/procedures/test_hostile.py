@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -291,6 +292,13 @@ def test_failing_tests_on_the_merged_tree_stop_the_upgrade(tmp_path: Path) -> No
     assert "AssertionError: 'old' != 'new'" in failed.out
     assert (world.everything()[0], world.refs(world.origin)) == before
     assert "is ready\n" in failed.out
+    told = world.run("next --json")
+    assert json.loads(told.out) == {
+        "command": f"invoke {UPGRADE_NEXT}",
+        "why": f"The upgrade to {NEXT} is not finished. `test` has not passed on what is here "
+        f"(log: .git/carto-fork/{NEXT}/test.log). First fix what failed, in ../{work.name}, and "
+        "commit; then this continues it.",
+    }
 
     again = world.run(UPGRADE_NEXT)
     assert (again.code, again.err) == (4, message)

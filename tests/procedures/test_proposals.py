@@ -75,6 +75,12 @@ def test_a_proposal_does_not_land_before_a_person_accepts_it(world: World, githu
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
     assert done.code == 0, done.out
     assert "proposed by assistant: A program wrote this" in done.out
+    accept = [f"invoke resolve-conflicts --pr 1 --accept-proposal {path}" for path in LEFT]
+    said = "\n2 resolutions by a program: nobody has accepted them yet. To accept one:\n"
+    assert said + "".join(f"    {line}\n" for line in accept) in done.out
+    first = json.loads(world.run("next --json").out)
+    assert first["command"] in accept
+    assert "The program assistant resolved " in first["why"]
     assert re.search(r"\d s, [\d,]{5,} characters read, [\d,]+ written: proposed", done.out)
     with github.open() as opened:
         [pull] = opened.origin().state.pulls

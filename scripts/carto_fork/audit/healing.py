@@ -213,6 +213,13 @@ def lowering(command: Callable[..., str], contained: Tag | None) -> str:
     return branches.on_a_branch(command, "version", command("bump-version", tag=contained.name))
 
 
+def unproven(command: Callable[..., str], stated: Tag, contained: Tag | None) -> str:
+    """What helps if production states a release, and nothing proves that a commit brought it."""
+    anew = command("upgrade-carto", tag=stated.name, unhealed=True)
+    lower = lowering(command, contained)
+    return f"`{anew}` merges {stated.name}; or, {ONLY_RAISED}: `{lower}`"
+
+
 def values(lost: Lost | None) -> dict[str, str]:
     """The values of the healing step's placeholders, if there is something to heal."""
     if lost is None:
@@ -300,15 +307,14 @@ def _say_well(s: Session, fork: Fork) -> None:
         first, *others = fork.upstream_tips
         if newer and not git.held(s.sh, fork.path, first, map(fork.refs.tag, newer), *others):
             fetch = f"{git.at(fork.path)} fetch {fork.policy.remotes.upstream.name}"
-            s.console.next(f"if it has a squash of {newer[0]}: `{fetch}`, then the same command.")
+            then = f"if it has a squash of {newer[0]}: `{fetch}`, then the same command."
+            s.console.advice("Next: ", then, "cyan")
         return
     s.console.say(
         f"{production} states {only.name}'s version but lacks its commits, and nothing proves that "
         "a commit brought them: there is nothing to heal."
     )
-    anew = s.command("upgrade-carto", tag=only.name, unhealed=True)
-    lower = lowering(s.command, contained)
-    s.console.next(f"`{anew}` merges {only.name}; or, {ONLY_RAISED}: `{lower}`")
+    s.console.advice("Next: ", unproven(s.command, only, contained), "cyan")
 
 
 def _show(console: Console, healing: Healing, production: str) -> None:

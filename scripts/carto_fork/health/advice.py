@@ -11,7 +11,7 @@ from shlex import quote
 
 from ..adopt.copies import BRANCH, Copy, State, compare, is_needed, missing, waiting
 from ..audit import healing, inventory
-from ..fork import branches, detection, setup, version_files
+from ..fork import branches, detection, records, setup, version_files
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.tags import Tag, TagUse, newest
@@ -314,12 +314,26 @@ class _Adviser:
             yield Advice(self._command("step.sync-pr", tag=tag), why)
         elif pull.state == "OPEN" and self._hub:
             yield from self._taking_in(upgrade)
+            yield from self._accepting(upgrade, pull)
             test = self._command("upgrade-carto", tag=tag)
             more = f". Nothing has tested it since its conflicts were resolved: `{test}` does"
             more = more if status.is_untested(sh, fork, upgrade) else ""
             yield _review(self._hub, pull, f"{branches.NEVER_SQUASHED}{more}")
         elif pull.state == "MERGED":
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")
+
+    def _accepting(self, upgrade: InProgress, pull: Pull) -> Iterator[Advice]:
+        """What accepts the first proposal of a pull request that nobody has accepted."""
+        head = self._fork.tracking(self._origin, upgrade.branch)
+        text = git.show(self._sh, self._fork.path, head, records.PROPOSALS_FILE)
+        with suppress(Refused):
+            for one in records.read_proposals(text):
+                if one.release == upgrade.tag and not one.accepted:
+                    accept = {"pr": str(pull.number), "accept_proposal": one.path}
+                    why = f"The program {printable(one.by)} resolved {printable(one.path)} in pull "
+                    why += f"request {pull.number}, and nobody has accepted that. Once you have "
+                    line = self._command("resolve-conflicts", **accept)
+                    yield Advice(line, f"{why}read it, this does.")
 
     def _landing(self, upgrade: InProgress, asked: Mapping[str, bool]) -> Iterator[Advice]:
         """What brings a published upgrade into production without a pull request.

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
+from ..audit import healing
 from ..fork import branches, detection, records, recovery, releases, setup, tags, version_files
 from ..fork.fork import unfetched, wrong_urls
 from ..fork.setup import There
@@ -79,9 +80,11 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
         )
         cause = "Somebody raised the version without merging the release, or squashed its sync."
         then = patient.command("fork.heal", check=True)
-        if contained:
-            bump = patient.command("bump-version", tag=contained.name)
-            then += f"; if it finds nothing to heal: {patient.on_a_branch('version', bump)}"
+        only = healing.only_stated(schemes, upstream, [version], contained)
+        lower = healing.lowering(patient.command, contained)
+        if only or lower:
+            cure = healing.unproven(patient.command, only, contained) if only else lower
+            then += f"; if it finds nothing to heal: {cure}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
     merged = releases.merged(patient.sh, patient.fork, patient.commit, upstream)
@@ -183,8 +186,13 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
             cause = "A sync lost its history, or merged a commit that is not a stable release."
             upstream = patient.fork.policy.remotes.upstream.name
             fetch = f"{git.at(patient.repo)} fetch --tags {upstream}"
-            # No lower version if that release may be merged, and this clone lacks its tag.
-            cure = fetch if releases.may_exist(patient.sh, patient.fork, version) else raise_it
+            there = releases.tags_there(patient.sh, patient.fork) or patient.fork.refs
+            schemes = patient.fork.policy.tags
+            if only := healing.only_stated(schemes, there, [version], contained):
+                cure = healing.unproven(patient.command, only, contained)
+            else:  # no lower version if that release may be merged, and this clone lacks its tag
+                exists = releases.may_exist(patient.sh, patient.fork, version)
+                cure = fetch if exists else raise_it
             heal = patient.command("fork.heal", check=True)
             then = f"{heal}; if it finds nothing to heal: {cure}"
             yield Diagnosis(Level.LOOK, what, cause, then)

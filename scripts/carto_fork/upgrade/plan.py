@@ -196,8 +196,10 @@ def _lost_ancestry(
             f"{fork.policy.branches.production} has lost the ancestry of a sync: "
             f"{healing.described(lost)}. This merge would stop with {counted(before, 'conflict')}; "
             f"once the ancestry is recorded, with {after}.{f' But {note}' if note else ''}",
-            then="see `fork.heal --check`, then " * bool(note) + "run the same command with --heal "
-            f"to record it first, or {options.typed(unhealed=True)} to merge without recording it.",
+            then="see `fork.heal --check`, then "
+            * bool(note)
+            + f"run {options.typed(heal=True)} to record it first, or "
+            f"{options.typed(unhealed=True)} to merge without recording it.",
         )
     return lost, [note] if note else []
 

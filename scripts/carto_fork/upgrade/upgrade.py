@@ -430,8 +430,20 @@ def _say_end(
         if not opened:
             text = pull_request.text_path(fork, result["tag"])
             console.row("Text for its pull request: ", str(git.nearest(text)))
-        if opened:
+        # What production has since has to be taken in first.
+        has = git.is_ancestor(s.sh, fork.path, fork.production_commit, result["head"])
+        if not has:
+            console.say(f"{production} has new commits, which have to be taken in first.", "yellow")
+            console.next(command("next"))
+        elif opened:
             hub, number = fork.hub(fork.policy.remotes.origin), work.request or quote(sync)
+            waiting = [one for one in work.sync.proposals if not one.accepted] if work.sync else []
+            if waiting:
+                count = counted(len(waiting), "resolution")
+                console.say(f"{count} by a program: nobody has accepted them yet. To accept one:")
+                accept = partial(command, "resolve-conflicts", pr=str(number))
+                for one in waiting:
+                    console.row("    ", accept(accept_proposal=one.path))
             console.say(f"Have it reviewed; {never.rstrip('.')}:")
             console.row("    ", github.merge(hub, number))
             console.next(github.view(hub, number))
@@ -439,10 +451,7 @@ def _say_end(
             console.say(f"Next: open a pull request from {sync} to {production}; {never}")
         else:
             console.say(f"Have it reviewed. On your host, {never} Or from here:")
-            asked = replace(options, direct=True).words()
-            # What production has since has to be taken in first.
-            has = git.is_ancestor(s.sh, fork.path, fork.production_commit, result["head"])
-            console.next(again(**asked) if has else command("next"))
+            console.next(again(**replace(options, direct=True).words()))
 
 
 def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str) -> None:
