@@ -655,6 +655,17 @@ def test_taking_one_side_is_remembered(repo: Repo, side: str) -> None:
     assert again(repo, before) == {"f": (side, f"As in {merge[:10]}.")}
 
 
+def test_a_merge_of_other_files_resolved_nothing(repo: Repo) -> None:
+    """The last commits that changed the file are not what it merged."""
+    sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
+    before = repo.git("rev-parse", "ours")
+    healed = repo.merge("theirs", {"f": OURS})
+    repo.on("theirs").commit({"g": "of upstream\n"})
+    repo.on("ours").commit({"h": "of ours\n"})
+    repo.merge("theirs")
+    assert again(repo, before) == {"f": (OURS, f"As in {healed[:10]}.")}
+
+
 def test_how_upstream_resolved_a_conflict_is_not_remembered(repo: Repo) -> None:
     sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
     repo.on("upstream", "theirs").merge("ours", {"f": SETTLED})

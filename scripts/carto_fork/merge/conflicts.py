@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -242,6 +242,9 @@ def _is_agreed(conflict: Conflict) -> bool:
 
 
 _MOST_MERGES = 20
+"""The merges that are made again."""
+_MOST_LOOKUPS = 4_000
+"""The versions of files that are looked up to find them."""
 
 
 def remember(
@@ -252,16 +255,16 @@ def remember(
     Each of those merges is repeated in the object store to see its conflicts again.
     """
     memory = Memory()
-    merges: dict[str, list[str]] = {}
-    for batch in batches(paths):
-        # A merge that took one side as it is does not differ from that side.
-        question = f"rev-list --merges --full-history --parents --max-count={_MOST_MERGES}"
-        question = f"--literal-pathspecs {question} {{ours}} --not {{upstream}} -- {{paths}}"
-        sides = {"ours": ours, "upstream": upstream, "paths": batch}
-        for line in git.ask(sh, repo, question, "fork's merges", **sides).out.splitlines():
-            merge, *parents = line.split()
-            merges[merge] = parents
-    pairs = [(merge, sides) for merge, sides in merges.items() if len(sides) == 2][:_MOST_MERGES]
+    # Limited to paths, git leaves out a merge that took one side, and prints other parents.
+    question = "rev-list --parents {ours} --not {upstream} --"
+    listed = git.ask(sh, repo, question, "fork's merges", ours=ours, upstream=upstream).out
+    own = {name: parents for name, *parents in map(str.split, listed.splitlines())}
+    merges = [
+        (merge, sides)
+        for merge, sides in own.items()
+        if len(sides) == 2 and not own.keys() >= {*sides}
+    ]
+    pairs = _that_brought(sh, repo, own.keys(), merges, paths)[:_MOST_MERGES]
     names = [path for path in paths if "\n" not in path]
     with ThreadPoolExecutor(max_workers=2) as pool:
         again = list(pool.map(lambda pair: _made_again(sh, repo, pair[1], names), pairs))
@@ -273,6 +276,33 @@ def remember(
             if text is not None and result is not None and not has_markers(result):
                 memory.learn(path, text, result, merge[:10])
     return memory
+
+
+def _that_brought(
+    sh: Shell,
+    repo: Path,
+    own: Set[str],
+    merges: Sequence[tuple[str, Sequence[str]]],
+    paths: Sequence[str],
+) -> list[tuple[str, Sequence[str]]]:
+    """Of merges of upstream, newest first, those that brought another version of some path than the
+    merge before.
+
+    own: the commits that are not upstream's.
+    """
+    names = [path for path in paths if "\n" not in path]
+    if not names:
+        return []
+    merges = merges[: max(_MOST_MERGES, _MOST_LOOKUPS // len(names))]
+    heads = [next(side for side in sides if side not in own) for _, sides in merges]
+    facts = git.objects(sh, repo, [f"{head}:{path}" for head in heads for path in names])
+    known = ["" if fact.endswith(" missing") else fact for fact in facts]
+    rows = [known[at : at + len(names)] for at in range(0, len(known), len(names))]
+    return [
+        merge
+        for merge, row, before in zip(merges, rows, [*rows[1:], []], strict=False)
+        if row != before
+    ]
 
 
 def _made_again(sh: Shell, repo: Path, sides: Sequence[str], paths: Sequence[str]) -> Merged:
