@@ -817,8 +817,7 @@ def test_a_feature_that_the_fork_gives_up_is_no_loss(merged: World, more: str) -
     said = " ".join(merged.run(UPGRADE_NEXT).out.split())
     assert f"To look at: regions of keys, from #60: {given_up} " in said
     assert (
-        "To look at: carto_fork.toml has other lines, or none, where the fork's change made some"
-        in said
+        "To look at: carto_fork.toml: lines of the fork's change are different now, or gone" in said
     )
 
 
@@ -1468,7 +1467,7 @@ def test_heal_says_what_an_older_branch_of_upstream_hides(prepared: World) -> No
     prepared.git("fetch -q --tags upstream")
     prepared.git("update-ref refs/remotes/upstream/main v1.75.2-stable^0")
     newest = "v1.77.2-stable"
-    then = f"Next: if it has a squash of {newest}: `git fetch upstream`, then the same command.\n"
+    then = f"Next: if it has a squash of {newest}: `git fetch upstream`, then the same\n      command.\n"
     done = prepared.run("fork.heal")
     assert (done.code, done.out) == (0, WELL + then)
     prepared.git("fetch -q upstream")

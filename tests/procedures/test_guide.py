@@ -169,6 +169,24 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
     assert following(world)[1].startswith("Pull request 1 is waiting for a review; ")
 
 
+def test_what_others_did_to_a_sync_branch_is_fetched_first(world: World) -> None:
+    assert world.run(f"upgrade-carto --no-tests --no-pr --tag {TAG}").code == 0
+    sync = f"upstream-sync/{TAG}"
+    moved = commit_in(world, world.origin, f"refs/heads/{sync}", {"NOTES.md": "a\n"})
+    tracking = f"refs/remotes/origin/{sync}"
+    assert following(world) == (
+        f"git fetch origin +refs/heads/{sync}:{tracking}",
+        f"origin has {sync} with commits that this clone has not fetched.",
+    )
+    assert follow(world).code == 0
+    assert world.git(f"rev-parse {tracking}") == moved
+    world.git(f"update-ref -d refs/heads/{sync}", repo=world.origin)
+    said = (f"git branch --delete --remotes origin/{sync}", f"origin no longer has {sync}.")
+    assert following(world) == said
+    assert follow(world).code == 0
+    assert world.git(f"for-each-ref {tracking}") == ""
+
+
 @pytest.mark.slow
 def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github: GitHub) -> None:
     assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0

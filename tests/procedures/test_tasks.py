@@ -384,14 +384,14 @@ def test_sync_main_moves_both_mains_and_checks_nothing_out(world: World, behind:
         f"{FETCHED}1/2 push      Move the mirror on origin, fast-forward only.\n"
         f"    $ {PUSH}\n"
         "2/2 local     Move the local mirror to the same commit, without checking anything out.\n"
-        f"    $ {LOCAL}\n"
+        f"    $ {LOCAL}\nNext: invoke next\n"
     )
     assert mirrored(world)
     assert world.checkout() == checkout
     after = world.refs(world.origin)
     assert {ref for ref in after if after[ref] != before.get(ref)} == {"refs/heads/main"}
     again = world.run("sync-main")
-    assert (again.code, again.out) == (0, f"{FETCHED}main is up to date.\n")
+    assert (again.code, again.out) == (0, f"{FETCHED}main is up to date.\nNext: invoke next\n")
 
 
 def test_sync_main_moves_a_clean_checkout_of_main(world: World) -> None:
@@ -399,7 +399,7 @@ def test_sync_main_moves_a_clean_checkout_of_main(world: World) -> None:
     done = world.run("sync-main")
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith(
-        "\n    $ git -C ~/litellm merge --ff-only refs/remotes/upstream/main\n"
+        "\n    $ git -C ~/litellm merge --ff-only refs/remotes/upstream/main\nNext: invoke next\n"
     )
     assert mirrored(world)
     assert world.git("status --porcelain") == ""

@@ -117,6 +117,8 @@ def _then(s: Session, checked: Sequence[Range], findings: Sequence[Finding]) -> 
     checks = {finding.check for finding in findings}
     if checks == {APPROVAL}:
         return "once it is approved, run this job again (Re-run jobs)."
+    if checks == {PROPOSAL}:
+        return "read what was proposed, and accept it; then run the same command again."
     if "markers" in checks and (sync := next((each.sync for each in checked if each.sync), "")):
         return s.command("resolve-conflicts", pr=sync)
     ways = dict.fromkeys(f"\n{x.check}: {x.then}" for x in findings if x.then)
@@ -274,7 +276,8 @@ def _both(paths: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(paths[:-1]), paths[-1]])) if paths else ""
 
 
-APPROVAL = "approval"
+APPROVAL, PROPOSAL = "approval", "proposal"
+"""The names of two checks that wait for people."""
 _WORKFLOWS = ".github/workflows/"
 _CALLED = re.compile(r"\buses:\s*[\"']?\./([^\s\"'#]+)")
 """How a workflow calls an action or a workflow of the same repository."""
@@ -383,9 +386,9 @@ def _proposals(s: Session, fork: Fork, each: Range) -> Iterator[Finding]:
             continue
         state = "has changed since it was accepted" if proposal.accepted else "nobody has accepted"
         what = f"{proposal.path}: what `{proposal.by}` proposed there {state}; read it, then: "
-        number = each.sync or "NUMBER"
-        what += s.command("resolve-conflicts", pr=number, accept_proposal=proposal.path)
-        yield Finding("proposal", printable(what), proposal.path, certain=each.landing)
+        request = each.sync or fork.policy.branches.sync_for(proposal.release)
+        what += s.command("resolve-conflicts", pr=request, accept_proposal=proposal.path)
+        yield Finding(PROPOSAL, printable(what), proposal.path, certain=each.landing)
 
 
 def _proposed(sh: Shell, fork: Fork, commit: str) -> Sequence[records.Proposal]:
@@ -467,7 +470,8 @@ def _development(
                 yield Finding("upstream tag", printable(what))
             else:
                 what = f"{commit.short} {verb} {parent[:10]} from upstream's {branch}"
-                yield Finding("upstream", f"{what}; only stable releases are merged")
+                more = " (by the tags here: upstream cannot be reached)" * (not upstream.online)
+                yield Finding("upstream", f"{what}; only stable releases are merged{more}")
 
 
 _LOST = (

@@ -14,7 +14,7 @@ from ..audit import healing, inventory
 from ..fork import branches, detection, records, setup, version_files
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
-from ..fork.tags import Tag, TagUse, newest
+from ..fork.tags import Tag, TagUse, classify, newest
 from ..merge.reverted import reverted_sync
 from ..run import files, git, github
 from ..run.errors import Failed, Refused
@@ -107,8 +107,10 @@ class _Adviser:
 
     @cached_property
     def _remote(self) -> Refs | None:
-        """Origin's production branch and tags as they are now; None if origin does not answer."""
-        wanted = [f"refs/heads/{self._production}", "refs/tags/*"]
+        """Origin's production branch, sync branches and tags as they are now; None if origin does
+        not answer."""
+        syncs = self._fork.policy.branches.sync_for("*")
+        wanted = [f"refs/heads/{self._production}", f"refs/heads/{syncs}", "refs/tags/*"]
         return git.remote_refs(self._sh, self._fork.path, self._origin.name, wanted, git.PATIENCE)
 
     @property
@@ -202,6 +204,23 @@ class _Adviser:
         elif now and refs.get(self._fork.origin_production, now) != now:
             why = f"{origin}'s {production} has moved since this clone fetched."
             yield Advice(f"{self._at} fetch {origin}", why)
+        yield from self._fetch_syncs(self._remote)
+
+    def _fetch_syncs(self, remote: Refs) -> Iterator[Advice]:
+        """A fetch of a sync branch that matters and that origin has with other commits."""
+        fork, origin, contained = self._fork, self._origin, self._facts.contained
+        for head, commit in remote.objects.items():
+            branch = head.removeprefix("refs/heads/")
+            tag = classify(fork.policy.branches.tag_of(branch) or "", fork.policy.tags)
+            ref = fork.tracking(origin, branch)
+            if (
+                tag
+                and not (contained and tag <= contained)
+                and fork.refs.objects.get(ref) != commit
+            ):
+                fetch = f"{self._at} fetch {origin.name} {quote(f'+{head}:{ref}')}"
+                why = f"{origin.name} has {branch} with commits that this clone has not fetched."
+                yield Advice(fetch, why)
 
     def _unreachable(self) -> Iterator[Advice]:
         upstream = self._fork.policy.remotes.upstream.name
@@ -284,6 +303,11 @@ class _Adviser:
         elif not (self._hosted and upgrade.published) and begun.is_squashed(sh, fork, tag):
             without = f"{self._production} has {tag} without its history."
             yield from self._heal("" if fork.upstream_tips else without)
+        origin, there = self._origin, self._remote
+        tracked = fork.tracking(origin, upgrade.branch) in fork.refs.objects
+        if tracked and there and f"refs/heads/{upgrade.branch}" not in there.objects:
+            forget = f"{self._at} branch --delete --remotes {origin.name}/{upgrade.branch}"
+            yield Advice(forget, f"{origin.name} no longer has {upgrade.branch}.")
         again = self._command("upgrade-carto", tag=tag, **asked)
         place = git.nearest(fork.place_for(upgrade.branch))
         then = f"then run `{again}`."

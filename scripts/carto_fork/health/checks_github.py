@@ -457,7 +457,7 @@ CHECKS = (
     Check("workflow", "The sync workflow fails, or does not run.", _workflow),
     Check(
         "program",
-        "The workflows run other code, code that others can change, or nothing.",
+        "What `fork.adopt` wrote is out of date, was changed, or runs other code.",
         _program,
     ),
     Check("sync-pr", "The pull request of a sync is not ready to be merged.", _sync_pr),

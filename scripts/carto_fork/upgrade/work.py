@@ -189,8 +189,9 @@ class Work:
             if not entry.account.words:  # `replaced` names the words that are gone
                 places.setdefault(entry.where or entry.path, set()).add(entry.side.whose)
         changed = [
-            f"{path} has other lines, or none, where "
-            f"{'changes of both sides' if len(whose) > 1 else f'{min(whose)} change'} made some"
+            f"{path}: lines of "
+            f"{'changes of both sides' if len(whose) > 1 else f'{min(whose)} change'} are "
+            "different now, or gone"
             for path, whose in places.items()
         ]
         return [*first, *changed, *last]
