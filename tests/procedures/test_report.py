@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from world import World, commit_in, land, push_as_colleague
+from world import World, commit_in, elsewhere, land, push_as_colleague
 
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"
 EVIL = "</script><img src=x onerror=alert(1)>\u202e `${x}`"
@@ -962,6 +962,11 @@ def test_nothing_hostile_is_more_than_text(world: World) -> None:
     done = world.run(f"report --ours {ours} --theirs {theirs} --result {mine} --output own.html")
     own = (world.fork / "own.html").read_text()
     assert "<h1>of-us/it: " in own and "does not read .github/own-features.yml." in own
+    # A policy names the fork better than a path.
+    policy = elsewhere(world).replace("\n", '\nname = "It"\n', 1)
+    (world.fork / "carto_fork.toml").write_text(policy)
+    done = world.run(f"report --ours {ours} --theirs {theirs} --result {mine} --output own.html")
+    assert "<h1>It: " in (world.fork / "own.html").read_text()
     assert "<h1>else/where: " in page and "https://github.com/else/where/commit/" in page
     assert "CartoDB" not in page
 

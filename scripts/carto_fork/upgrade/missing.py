@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
@@ -310,16 +311,21 @@ class Missing:
     def _names(self, files: Iterable[Sequence[Entry]]) -> set[str]:
         """The variables and the names of style sheets among what is missing that the result
         names."""
-        found, read = set[str](), [*files]
+        read = [*files]
         variables = {name for of_file in read for name in _variables(of_file)}
         stems = {self._stem(of_file[0].path) for of_file in read} - {""}
-        for names, how in ((variables, ["-w"]), (stems, [])):
+
+        def named(names: Set[str], *how: str) -> set[str]:
+            if not names:
+                return set()
             words = ["git", "-C", str(self._repo), "grep", "-I", "-h", "-o", "-F", "--no-color"]
             words += [*how, *(word for name in sorted(names) for word in ("-e", name))]
-            if names:
-                answer = self._sh.read([*words, self._sides.commits["result"], "--"])
-                found |= {*git.checked(answer, "names", 1).out.splitlines()}
-        return found
+            answer = self._sh.read([*words, self._sides.commits["result"], "--"])
+            return {*git.checked(answer, "names", 1).out.splitlines()}
+
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            found = pool.submit(named, variables, "-w")
+            return named(stems) | found.result()
 
     def _went(self, commit: Commit, path: str, lines: Iterable[str]) -> str:
         """The file to which a commit of upstream moved the place in a file where some lines were,

@@ -108,7 +108,8 @@ class Page:
         fates = Counter(one["fate"].partition("|")[0] for one in everything)
         counts = {"eyes": len(eyes), "conflicts": len(conflicts_), "fork": len(customisations)}
         merge, slug = self._merge, self._pages[Side.FORK].partition(".com/")[2]
-        name = slug or _place(self._fork.url(self._fork.policy.remotes.origin) or "")
+        name = slug or ("" if self._fork.loaded.is_default else self._fork.policy.name)
+        name = name or _place(self._fork.url(self._fork.policy.remotes.origin) or "")
         name = name or self._fork.home.absolute().name
         return {
             "title": f"{name}: {merge.name or self._outcomes.below or merge.theirs[:10]}",
