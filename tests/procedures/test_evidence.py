@@ -250,16 +250,16 @@ def test_what_a_merge_lost_is_shown(prepared: World, path: str, text: str, entry
 def test_one_missing_line_is_reported_in_the_singular(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY.splitlines(keepends=True)[1], "")})
     done = prepared.run(MERGE)
-    assert f"  fork     {ROUTER}:43  1 line missing\n" in done.out
+    assert f"  fork     {ROUTER}:44  1 line missing\n" in done.out
 
 
 def test_a_line_in_other_words_is_not_called_missing(prepared: World) -> None:
     changed(prepared, {ROUTER: ("agents profit from", "agents benefit from")})
     done = prepared.run(MERGE)
-    assert f"  fork     {ROUTER}:43  1 line in another form, gone: profit\n" in done.out
+    assert f"  fork     {ROUTER}:44  1 line in another form, gone: profit\n" in done.out
     # An upgrade ends with what is to be looked at, each once.
     ended = prepared.run(UPGRADE).out
-    assert f"To look at: {ROUTER}:43 no longer has the fork's lines; gone: profit\n" in ended
+    assert f"To look at: {ROUTER}:44 no longer has the fork's lines; gone: profit\n" in ended
     assert ended.count(f"{ROUTER} has other lines") == 0 and ended.count("To look at: ") == 2
 
 
@@ -1467,7 +1467,8 @@ def test_heal_says_what_an_older_branch_of_upstream_hides(prepared: World) -> No
     prepared.git("fetch -q --tags upstream")
     prepared.git("update-ref refs/remotes/upstream/main v1.75.2-stable^0")
     newest = "v1.77.2-stable"
-    then = f"Next: if it has a squash of {newest}: `git fetch upstream`, then the same\n      command.\n"
+    then = f"Next: if it has a squash of {newest}: `git fetch upstream`, then the same\n"
+    then += "      command.\n"
     done = prepared.run("fork.heal")
     assert (done.code, done.out) == (0, WELL + then)
     prepared.git("fetch -q upstream")
@@ -2158,7 +2159,19 @@ def test_a_manifest_that_is_proposed_is_valid_and_complete(world: World) -> None
     assert there.out == f"Features of the policy:\n{listed}"
     values = {s["key"]: s["value"] for s in json.loads(world.run("fork.config --json").out)}
     assert values["feature"] == proposed
-    assert world.run("fork.inventory --scan").out == "# Nothing to propose.\n"
+    nothing = "# Nothing of a `feat:` commit to propose.\n"
+    assert world.run("fork.inventory --scan").out == nothing
+
+
+def test_a_feature_may_have_a_subject_as_the_fork_words_it(world: World) -> None:
+    world.git("fetch --quiet --no-tags upstream")
+    with_policy(world, f"{EXTENDS}[messages]\nconventional = false\n")
+    text = world.git(f"show carto/main:{CACHE}") + f"\n{REGION}"
+    production = "refs/heads/carto/main"
+    commit_in(world, world.origin, production, {CACHE: text}, message="Keys have regions")
+    world.git("fetch --quiet --no-tags origin")
+    proposed = tomli.loads(world.run("fork.inventory --scan").out)["feature"]
+    assert "Keys have regions" in [one["name"] for one in proposed]
 
 
 def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:

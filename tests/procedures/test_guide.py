@@ -92,7 +92,11 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
     assert command == f"gh pr view 1 {FORK}"
     assert why.startswith("Pull request 1 is waiting for a review; merge it with a merge commit")
     assert follow(world).code == 0
-    assert world.call(merge.split()).code == 0
+    assert world.call(f"gh pr review 1 --approve {FORK}".split()).code == 0
+    command, why = following(world)
+    assert command == merge
+    assert why.startswith("Pull request 1 is approved; this merges it with a merge commit.")
+    assert follow(world).code == 0
     assert following(world) == (
         "git fetch origin",
         "origin's carto/main has moved since this clone fetched.",

@@ -80,6 +80,13 @@ def test_the_policy_of_a_node_project_is_guessed(panel: World) -> None:
     ]
     assert "/.github/workflows/deploy.yml" in found.rules[0].paths
     assert found.commands.install == ("npm ci",)
+    (panel.fork / "carto_fork.toml").unlink()
+    panel.git("switch --quiet --detach origin/acme/stable")
+    panel.git("rm --quiet package-lock.json")
+    panel.git("commit --quiet -m 'chore: no lock file'")
+    panel.git("push --quiet origin HEAD:acme/stable")
+    assert panel.run("fork.init --yes --name Acme").code == 0
+    assert written(panel).commands.install == ("npm install --no-package-lock",)
     assert found.commands.test == ("npm run test",)
     assert found.images is None
 

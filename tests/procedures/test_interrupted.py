@@ -312,6 +312,19 @@ def test_an_upgrade_killed_during_its_undo_can_be_continued(world: World, templa
     continue_(world, template, UPGRADE)
 
 
+def test_who_gives_up_from_inside_the_work_tree_is_told_where_to_go(world: World) -> None:
+    assert world.run("upgrade-carto --tag v1.77.2-stable").code == 3
+    work = world.work("v1.77.2-stable")
+    give_up = f"cd {work}\ninvoke upgrade-carto --tag v1.77.2-stable --abort\n"
+    done = world.paste(f"{give_up}invoke next || true\n")
+    assert (
+        "\nYour current directory is gone with it. Go on in the clone:\n    cd ~/litellm\n"
+        in done.out
+    )
+    assert done.code == 0 and not work.exists()
+    assert "Traceback" not in done.err and "the current directory is gone" in done.err
+
+
 @pytest.mark.slow
 def test_a_killed_upgrade_can_be_aborted(template: Path, tmp_path: Path) -> None:
     """After a kill in the middle of the merge, --abort leaves nothing of the upgrade."""

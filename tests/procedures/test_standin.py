@@ -28,7 +28,7 @@ from carto_standin.github import ORIGIN, UPSTREAM, Fault, GitHub
 from carto_standin.graphql_api import RULES
 from carto_standin.server import serve
 from carto_standin.state import Rejected, Settings
-from world import Done, World, commit_in, copied, ghs, shell, slow_but
+from world import ROOT, Done, World, commit_in, copied, ghs, shell, slow_but
 
 # Most slow tests use it.
 pytestmark = pytest.mark.slow
@@ -1061,6 +1061,22 @@ def test_a_missing_or_outdated_gh_of_a_sandbox_is_rewritten(world: World, tmp_pa
         assert gh.read_text() == text and os.access(gh, os.X_OK)
     quiet = world.run(f"sandbox --quiet --path {tmp_path}/box", cwd=world.place)
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_a_sandbox_without_the_stand_in_asks_no_github(world: World, tmp_path: Path) -> None:
+    """An installed program has none, and the remotes are called as on GitHub."""
+    start = (
+        "import sys; sys.modules['carto_standin'] = None; from carto_fork.tasks import program; "
+    )
+    box, scripts = tmp_path / "box", str(ROOT / "scripts")
+    words = [sys.executable, "-c", f"{start}sys.argv[0] = 'carto-fork'; program.run()"]
+    built = world.call([*words, "sandbox", "--path", str(box)], PYTHONPATH=scripts)
+    assert (built.code, "This sandbox has no GitHub: an upgrade ends" in built.out) == (0, True)
+    assert not (box / "gh").exists()
+    line = [*words, "upgrade-carto", "--tag", "v1.76.5", "--no-tests"]
+    done = world.call(line, cwd=box / "litellm", PYTHONPATH=scripts)
+    assert (done.code, done.err) == (0, "")
+    assert "Next: open a pull request from upstream-sync/v1.76.5 to carto/main" in done.out
 
 
 def test_every_gh_under_test_is_installed() -> None:

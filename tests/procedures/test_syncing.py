@@ -81,7 +81,7 @@ def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
         "- [x] every conflict is resolved",
         "- [ ] `make test-unit`",
         f"https://github.com/BerriAI/litellm/releases/tag/{TAG}",
-        f"gh pr merge {SYNC} --merge",
+        f"gh pr merge {SYNC} -R CartoDB/litellm --merge",
     ):
         assert part in body
     assert body.count("| upstream workflow |") == 1  # the fork has switched the others off
@@ -606,6 +606,22 @@ def test_a_very_long_pull_request_is_cut(world: World, github: GitHub) -> None:
     link = "[the full report](https://github.com/CartoDB/litellm/actions/runs/7)"
     assert f"more conflicts: {link}" in body
     assert all(name in summary.read_text() for name in files)
+
+
+def test_a_later_job_leaves_what_a_person_tested_ticked(world: World, github: GitHub) -> None:
+    job = {"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com"}
+    job |= {"GITHUB_REPOSITORY": "CartoDB/litellm"}
+    line, link = f"ci.sync --no-tests --tag {TAG}", "The job Test of [this run]("
+    pages = [world.place / name for name in ("first", "second")]
+    first = world.run(line, **job, GITHUB_RUN_ID="7", GITHUB_STEP_SUMMARY=str(pages[0]))
+    assert first.code == 0 and link in pulls(github)[0].body and link in pages[0].read_text()
+    assert world.run(f"upgrade-carto --tag {TAG}").code == 0
+    tested = pulls(github)[0].body
+    assert "- [x] `make test-unit`" in tested and link not in tested
+    later = world.run(line, **job, GITHUB_RUN_ID="8", GITHUB_STEP_SUMMARY=str(pages[1]))
+    assert (later.code, "It is still waiting for a review." in later.out) == (0, True)
+    assert pulls(github)[0].body == tested
+    assert not pages[1].exists() or link not in pages[1].read_text()
 
 
 def test_a_sync_that_is_refused_advises_only_options_that_there_are(

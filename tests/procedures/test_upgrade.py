@@ -78,6 +78,12 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     again = world.run("upgrade-carto --tag v1.77.2-stable")
     assert again.code == 3
     assert "21 of 23 conflicts decided, 2 left." in again.out
+    # In the other file, one of two hunks is decided.
+    world.git("checkout --ours -- Dockerfile", repo=work)
+    world.git("add Dockerfile", repo=work)
+    other = world.run("upgrade-carto --tag v1.77.2-stable").out
+    assert f" --keep-fork {LAYOUT} --reason WHY\n" in other
+    world.git("checkout -m -- Dockerfile", repo=work)
     resolved_by_hand(world, work)
     done = world.run("upgrade-carto --tag v1.77.2-stable")
     assert done.code == 0, done.err

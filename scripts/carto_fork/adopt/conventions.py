@@ -212,7 +212,9 @@ def _scripts(tree: set[str], text: Text) -> dict[str, str]:
     program = "yarn" if "yarn.lock" in tree else "pnpm" if "pnpm-lock.yaml" in tree else "npm"
     install = f"{program} install --frozen-lockfile"
     if program == "npm":
-        install = "npm ci" if "package-lock.json" in tree else "npm install"
+        has_lock = {"package-lock.json", "npm-shrinkwrap.json"} & tree
+        # A lock file that it made would keep the work tree from being removed.
+        install = "npm ci" if has_lock else "npm install --no-package-lock"
     lines = {name: f"{program} run {name}" for name in ("test", "lint") if name in scripts}
     return {"install": install, **lines}
 

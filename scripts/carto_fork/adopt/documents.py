@@ -52,8 +52,8 @@ _BEST_PRACTICES = """\
    Give a `--reason` for what you drop; bring back what `verify` calls lost.
 3. Leave other people's checkouts alone; work in the upgrade's work tree.
 4. Let the tests run: `--no-tests` is for a second look at a branch that is already tested.
-5. Write conventional commits (`feat:`, `fix:`, `chore:`, `docs:`); they decide the version of the
-   next release.
+5. Commit subjects <<subjects>> conventional (`feat:`, `fix:`, `chore:`, `docs:`); these decide the
+   version of the next release.
 6. Mark every block that the fork adds to an upstream file with a comment that says why.
 <<if marker>>
    Write it as `<<marker>> why`; a blank line ends the block.

@@ -180,7 +180,7 @@ class _Survey:
                 GUESS,
                 "the owner of the remote"
                 if self._slug
-                else "an example: with `--name ACME`, the markers and tags below begin with yours",
+                else "an example: markers and tags begin with it",
             )
         yield self.origin.guess("remotes.origin", self._origin_surety, "the clone's remote")
         yield self.upstream.guess("remotes.upstream", *self._upstream_why)

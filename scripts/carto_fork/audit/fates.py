@@ -89,6 +89,12 @@ class Account:
                 left[line] -= 1
                 yield number
 
+    @property
+    def line(self) -> int:
+        """The number of the first line that is gone in the side's file, or of its change; 0 for
+        none."""
+        return next(self.missing_at, self.change.line)
+
     def is_traced(self, line: str) -> bool:
         """Whether the result has a missing line in another form."""
         return substantive(line) and line not in self.traceless

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..fork import lineage, records, releases
+from ..fork import lineage, records, releases, tags
 from ..fork.fork import Fork, require_production, require_remotes, unfetched
 from ..fork.generated import is_lock
 from ..fork.policy import POLICY_FILE, Feature, Policy, Side
@@ -178,7 +178,7 @@ def _short(lines: Iterable[str], theirs: str) -> list[str]:
 def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
     """A proposal for the manifest: a feature for each `feat:` commit in the fork that is still
     in effect, with files and lines that only the fork has; without patterns if there is nothing
-    by which to recognise it."""
+    by which to recognise it. If the fork words its subjects as it likes, so may a feature's be."""
     production = git.tree(sh, fork.path, known.healed)
     upstream = git.tree(sh, fork.path, known.tip)
     units = fork.policy.generated(known.own.paths)
@@ -198,7 +198,9 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
     proposed: dict[str, Feature] = {}
     for commit, paths in by_commit.items():
         named = _FEATURE.fullmatch(commit.subject)
-        if not named or named["what"] in manifest:
+        free = not (fork.policy.messages.conventional or tags.conventional(commit.subject))
+        what = named["what"] if named else commit.subject if free else ""
+        if not what or what in manifest:
             continue
         files = sorted(path for path in paths if not is_lock(path))[:_MOST_FILES]
         if not files:
@@ -223,7 +225,7 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
             if pattern and not vague and pattern not in patterns:
                 patterns.append(pattern)
         feature = Feature(
-            name=named["what"],
+            name=what,
             files=tuple(files),
             patterns=tuple(patterns[:_MOST_PATTERNS]),
             origin=f"{commit.name[:10]} ({commit.date})",
@@ -274,7 +276,8 @@ def show(s: Session, section: str, resets: bool, scan: bool) -> None:
         proposed = features(s.sh, fork, known)
         data["features"] = [feature for feature in proposed if feature.patterns]
         if not s.json:
-            s.sh.show(manifest(proposed) or "# Nothing to propose.")
+            feat = " of a `feat:` commit" if fork.policy.messages.conventional else ""
+            s.sh.show(manifest(proposed) or f"# Nothing{feat} to propose.")
     elif "features" in shown:
         require_production(fork)
         missing = missing_features(s.sh, fork)

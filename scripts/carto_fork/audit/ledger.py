@@ -51,7 +51,7 @@ class Entry:
         return {
             "side": self.side.value,
             "path": self.path,
-            "line": self.account.change.line,
+            "line": self.account.line,
             "fate": self.account.fate.value,
             "now_in": self.where,
             "what": self.what or "lines",

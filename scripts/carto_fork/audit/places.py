@@ -45,7 +45,7 @@ def said(entry: Entry, checked: Verification) -> str:
     """Whose change it was, to which file, at which line of the commit of its side, the first line
     that is gone or else back, and the newest commit behind it."""
     side = checked.ours if entry.side is Side.FORK else checked.theirs
-    where = entry.what or f"line {_line(entry)} in {side[:10]}"
+    where = entry.what or f"line {entry.account.line} in {side[:10]}"
     gone = [line.strip() for line in entry.account.missing if line.strip()]
     back = [line.strip() for line in entry.account.back if line.strip()]
     lines = gone or back
@@ -77,14 +77,9 @@ def lines(sh: Shell, repo: Path, checked: Verification, entries: Sequence[Entry]
             pairs.append(("", ""))
     changes = commits.changes(sh, repo, [pair for pair in pairs if pair[0]])
     return [
-        _moved(_line(entry), changes.get(pair, [])) if pair[0] else 0
+        _moved(entry.account.line, changes.get(pair, [])) if pair[0] else 0
         for entry, pair in zip(entries, pairs, strict=True)
     ]
-
-
-def _line(entry: Entry) -> int:
-    """The first line that is gone in the version of its side."""
-    return next(entry.account.missing_at, entry.account.change.line)
 
 
 def _moved(number: int, changes: Sequence[Change]) -> int:

@@ -523,7 +523,7 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         counts += sorted(
             {f"now {entry.where}" for entry in of_file if entry.where not in ("", path)}
         )
-        line_number = of_file[0].account.change.line
+        line_number = of_file[0].account.line
         where = f"{path}:{line_number}" if line_number else path
         console.say(f"{where}  {', '.join(counts)}", head=f"  {side:<9}")
         lines = [

@@ -74,9 +74,7 @@ class Verification:
         """The changes whose lines are gone or replaced, of which words are gone."""
         said = "{}:{} no longer has {} lines; gone: {}".format
         return [
-            Finding(
-                "replaced", said(e.path, e.account.change.line, e.side.whose, words), e.path, False
-            )
+            Finding("replaced", said(e.path, e.account.line, e.side.whose, words), e.path, False)
             for e in (self.account.to_look_at if self.account else ())
             if (words := listed(e.account.words))
         ]

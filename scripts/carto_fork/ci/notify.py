@@ -271,7 +271,9 @@ def send(
 def _words(event: str, tag: str, text: str) -> tuple[str, str]:
     """The headline of an event, and what it means, unless the text says it."""
     headline, meaning = EVENTS[event]
-    meaning = "" if event == "failure" and text.strip() else meaning
+    if event == "failure" and text.strip():
+        again = f"In a clone of the fork: carto-fork upgrade-carto --tag {tag}"
+        meaning = again if re.fullmatch(r"[\w.+/-]+", tag) else ""
     return headline.replace("{release}", tag or "a new release"), meaning
 
 

@@ -217,7 +217,7 @@ LANDING = (
         # Exit code 1: the work tree was kept, and the branch is checked out there; or somebody
         # has committed more.
         allow=(0, 1),
-        otherwise="The local branch is kept.",
+        otherwise="The local branch is kept: its work tree is, or it has more commits.",
     ),
 )
 

@@ -114,7 +114,7 @@ def _require_known(text: str, *names: str) -> None:
 
 class Messages(_Table, frozen=True):
     """Commit messages; `merge` may contain ``{tag}`` and ``{production}``, `version` may contain
-    ``{version}``. conventional: whether the subjects of the fork's commits have to be conventional.
+    ``{version}``. conventional: whether fork commits have to have conventional subjects.
     """
 
     merge: str

@@ -127,7 +127,10 @@ def _on_path(program: str) -> str:
     first = shutil.which(name)
     if first and real(first) == real(program):
         return name
-    path = os.path.relpath(program)
+    try:
+        path = os.path.relpath(program)
+    except FileNotFoundError:  # the current directory is gone, which is said later
+        return program
     if path.startswith(".."):
         return program
     return path if os.sep in path else f".{os.sep}{path}"

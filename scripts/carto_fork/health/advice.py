@@ -92,13 +92,13 @@ class _Adviser:
         yield from self._change()
         if self._own_release is None:  # its first release is of what it upgrades to
             yield from self._newer()
+        if fork.has_production:
+            yield from self._renewed()  # a release has it then
         yield from self._release()
         yield from self._newer()
         if self._facts.problems or status.is_marked(self._sh, fork):
             why = "Something does not fit together; this prints how to fix it."
             yield Advice(self._command("doctor"), why)
-        if fork.has_production:
-            yield from self._renewed()
         yield from self._unreleased()
         yield from self._draft()
         yield from self._rest()
@@ -320,11 +320,11 @@ class _Adviser:
             does = "Resolve what is left; this lists it, and continues once nothing is."
             if upgrade.conflicts:
                 why = f": {upgrade.state}. {does}"
-            elif wrong := status.failed(sh, fork, upgrade, self._command):
+            elif wrong := status.failed(fork, upgrade, self._command):
                 why = f". {wrong}; then this continues it."
             yield Advice(again, f"The upgrade to {tag} is not finished{why}")
             return
-        if wrong := status.failed(sh, fork, upgrade, self._command):
+        if wrong := status.failed(fork, upgrade, self._command):
             yield Advice(again, f"{wrong}; then this checks it again, and pushes it.")
         pull = self._syncs[tag]
         if not self._hosted:
@@ -590,6 +590,11 @@ class _Adviser:
 
 
 def _review(hub: Hub, pull: Pull, how: str = "") -> Advice:
+    """What to do about an open pull request. how: how to merge it, if that matters."""
+    if pull.approved:
+        more = how.removeprefix(branches.NEVER_SQUASHED)
+        why = f"Pull request {pull.number} is approved; this merges it with a merge commit{more}."
+        return Advice(github.merge(hub, pull.number), why)
     merge = f"{branches.NEVER_SQUASHED}: `{github.merge(hub, pull.number)}`"
     how = f"; {how.replace(branches.NEVER_SQUASHED, merge)}" if how else ""
     why = f"Pull request {pull.number} is waiting for a review{how}."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -22,8 +21,8 @@ from ..run.console import Console
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.text import counted, listed
-from ..upgrade.begun import for_a_person, in_conflict, remembered
-from ..upgrade.steps import CHECKS
+from ..upgrade import begun
+from ..upgrade.begun import for_a_person, in_conflict
 
 
 @dataclass(frozen=True)
@@ -273,14 +272,14 @@ def _in_progress(
         place = git.inside(work) if work else ""
         remote = fork.refs.objects.get(fork.tracking(origin, branch))
         same = remote == fork.refs.objects.get(f"refs/heads/{branch}", remote)
-        begun = git.work_state(sh, work) if work else None
-        published = bool(remote and same and not (begun and begun.merging))
+        here = git.work_state(sh, work) if work else None
+        published = bool(remote and same and not (here and here.merging))
         # Once it is published, conflicts are those of its pull request.
-        reopened = bool(work and begun and branches.reopened(sh, work, begun))
+        reopened = bool(work and here and branches.reopened(sh, work, here))
         sides = [fork.production_commit, fork.refs.tag(tag.name)]
         left = 0
-        if work and begun and (reopened or begun.merging or begun.unmerged):
-            left = len(in_conflict(sh, work, begun, sides))
+        if work and here and (reopened or here.merging or here.unmerged):
+            left = len(in_conflict(sh, work, here, sides))
         if published:
             state = f"published to {origin.name}"
             if reopened:
@@ -368,13 +367,13 @@ def unpushed(
     if dirty:
         why = f"In {git.named(work)}, {listed(dirty, 3)} is changed and not committed; then: "
         return f"{git.at(work)} commit --all", f"{why}{resolve}"
-    if why := failed(sh, fork, upgrade, command):
+    if why := failed(fork, upgrade, command):
         return resolve, f"{why}; then this checks it, and pushes it."
     why = f"What resolves {named} is committed here and not pushed; this checks it, and "
     return resolve, f"{why}pushes it."
 
 
-def failed(sh: Shell, fork: Fork, upgrade: InProgress, command: Callable[..., str]) -> str:
+def failed(fork: Fork, upgrade: InProgress, command: Callable[..., str]) -> str:
     """What the last check of an upgrade found wrong in what is here now, and what to do about it,
     without a full stop; "" if nothing is known to be wrong."""
     checked = review.kept(fork, upgrade.tag)
@@ -383,30 +382,15 @@ def failed(sh: Shell, fork: Fork, upgrade: InProgress, command: Callable[..., st
         return ""
     work = git.nearest(fork.place_for(upgrade.branch))
     if checked.passed:
-        if log := _not_passed(sh, fork, upgrade.tag, checked.result):
-            why = f"`{log.stem}` has not passed on what is here (log: {git.nearest(log)}). First "
-            return f"{why}fix what failed, in {git.named(work)}, and commit"
-        return ""
+        log = begun.failed(fork, upgrade.tag, checked.result)
+        if log is None or not begun.remembered(fork, upgrade.tag).tests:
+            return ""
+        why = f"`{log.stem}` failed on what is here (log: {git.nearest(log)}). First fix it in "
+        return f"{why}{git.named(work)}, and commit"
     wrong = review.in_one_line(checked)
     drop = command("verify", repo=str(work), drop="PATH", reason="WHY")
     ways = review.ways_out(fork, checked, work, drop).rpartition("; ")[0]
     return f"The last check failed ({wrong}). First {ways}"
-
-
-def _not_passed(sh: Shell, fork: Fork, tag: str, head: str) -> Path | None:
-    """The log of the first command of the policy that ran on a commit and did not pass."""
-    if not remembered(fork, tag).tests:
-        return None
-    date = "log -1 --no-show-signature --format=%ct {commit} --"
-    for check in CHECKS:
-        log = fork.notes(tag) / f"{check}.log"
-        passed = fork.refs.commits.get(f"refs/carto-fork/passed/{tag}/{check}")
-        if passed == head or not log.is_file():
-            continue
-        # An older log is about an older commit.
-        if log.stat().st_mtime >= int(git.ask(sh, fork.path, date, "date", commit=head).line):
-            return log
-    return None
 
 
 def failed_landings(fork: Fork, command: Callable[..., str]) -> Iterator[tuple[str, str]]:

@@ -109,6 +109,7 @@ class Pull:
 
     head: the branch to be merged. commit: that branch's commit on GitHub.
     state: OPEN, CLOSED or MERGED. author: who opened it. body: its text.
+    approved: whether its reviews are enough for GitHub.
     """
 
     number: int
@@ -121,10 +122,12 @@ class Pull:
     labels: tuple[str, ...]
     author: str
     body: str
+    approved: bool = False
 
 
 _PULL_FIELDS = (
-    "number,url,title,state,headRefName,headRefOid,baseRefName,labels,author,body,isCrossRepository"
+    "number,url,title,state,headRefName,headRefOid,baseRefName,labels,author,body,"
+    "isCrossRepository,reviewDecision"
 )
 
 
@@ -181,6 +184,7 @@ def _pull(data: dict[str, Any]) -> Pull:
         labels=tuple(label["name"] for label in data["labels"]),
         author=(data.get("author") or {}).get("login", ""),
         body=data["body"],
+        approved=data.get("reviewDecision") == "APPROVED",
     )
 
 

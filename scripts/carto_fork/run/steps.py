@@ -19,7 +19,7 @@ import msgspec
 from .console import Console
 from .errors import CheckFailed, Failed, Refused, Stop, cure_of_git, cure_of_text
 from .shell import Answer, Shell, command_line, fill
-from .text import joined, listed, scrub, withheld
+from .text import in_actions, joined, listed, scrub, withheld
 
 
 @dataclass(frozen=True)
@@ -428,11 +428,15 @@ class Runner:
                     then += (
                         "same command again; what to run is in `[commands]` of production's policy."
                     )
-                    raise CheckFailed(
-                        f"`{line}` {answer.ending} on the merged tree (log: {log_path}).{more}",
+                    # The machine of a job is gone when people read this; its own log has it all.
+                    at = "" if in_actions() else f" (log: {log_path})"
+                    failure = CheckFailed(
+                        f"`{line}` {answer.ending} on the merged tree{at}.{more}",
                         untouched=_untouched(step, plan),
                         then=then if missing else _sentence(step.stuck, plan),
                     )
+                    failure.facts = {"command": line, "log": str(log_path)}
+                    raise failure
 
     @contextmanager
     def _log(self, path: Path) -> Iterator[tuple[TextIO, ...]]:

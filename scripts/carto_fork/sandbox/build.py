@@ -70,10 +70,16 @@ def offer(s: Session, path: Path) -> Sandbox:
     With a checkout of this program and gh, it has a simulated GitHub for pull requests.
     """
     built = build(s.sh, path)
+    # Its remotes are called as on GitHub; the gh of this machine would ask the real one.
+    program = built.clone.parent / "gh"
+    if not program.exists():
+        line = "git -C {to} config carto-fork.gh {program}"
+        git.checked(s.sh.do(line, to=built.clone, program=program), "gh")
     try:
         from carto_standin import gh
     except ImportError:
-        s.console.say("Pull requests and releases need a checkout of carto-fork.", "yellow")
+        said = "This sandbox has no GitHub: an upgrade ends with its pushed branch. That of a "
+        s.console.say(f"{said}checkout of carto-fork plays one.", "yellow")
         return built
     if not gh.install(s.sh, built.clone):
         s.console.say("Pull requests and releases need gh: https://cli.github.com", "yellow")

@@ -201,6 +201,26 @@ def plain(task: str, **options: str | bool) -> str:
     return session.command("", task, **options).strip()
 
 
+_FAILED = "failed"
+
+
+def note_failed(fork: Fork, tag: str, failure: tuple[str, str] | None) -> None:
+    """Note the name of the log of a command of the policy that failed, and the commit; None if the
+    last one passed."""
+    note = fork.notes(tag) / _FAILED
+    if failure:
+        files.keep(note, " ".join(failure))
+    else:
+        note.unlink(missing_ok=True)
+
+
+def failed(fork: Fork, tag: str, commit: str) -> Path | None:
+    """The log of the command of the policy that failed on a commit the last time, if one did."""
+    note = fork.notes(tag) / _FAILED
+    log, _, on = files.read_text(note).partition(" ") if note.is_file() else ("",) * 3
+    return fork.notes(tag) / log if on == commit else None
+
+
 _ASKED = "asked.json"
 
 

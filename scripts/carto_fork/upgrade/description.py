@@ -310,8 +310,8 @@ class _Text:
 
     def _landing(self) -> str:
         """The command that lands it."""
-        if github.slug_of(self.policy.remotes.origin.url):
-            return f"gh pr merge {self.sync.branch} --merge"
+        if slug := github.slug_of(self.policy.remotes.origin.url):
+            return f"gh pr merge {self.sync.branch} -R {slug} --merge"
         return f"carto-fork upgrade-carto --tag {self.sync.tag.name} --direct"
 
 
@@ -321,5 +321,5 @@ def _entry(entry: Entry) -> list[str]:
     if account.words:
         lines.insert(1, f"without {', '.join(map(code, account.words[:3]))}")
     by = ", ".join(f"{code(c.name[:10])} {plain(c.subject[:80])}" for c in entry.commits[:1])
-    where = f"{entry.path}:{account.change.line}" if account.change.line else entry.path
+    where = f"{entry.path}:{account.line}" if account.line else entry.path
     return [cell(where), entry.side.value, ", ".join(lines) or entry.what, by]

@@ -401,7 +401,7 @@ class Page:
         """Where the changes are that upstream has too, or that are elsewhere."""
         for fate in (Fate.ABSORBED, Fate.MOVED):
             lines = [
-                f"{e.path}: line {e.account.change.line} of {WHOSE[e.side]}'s file"
+                f"{e.path}: line {e.account.line} of {WHOSE[e.side]}'s file"
                 + f", now in {e.where}" * (e.where not in (e.path, ""))
                 for e in self._entries(fate)
             ]

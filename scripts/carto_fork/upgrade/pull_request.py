@@ -128,7 +128,9 @@ def open_request(work: Work, *, numbered: bool = True) -> Opened:
     untouched = f"Your checkout, {branches.production} and {name} are unchanged."
     older, done = list(_older(s, fork, pulls, sync)), 0
     count = len(older)
-    if pull is None or not _is_current(pull, values):
+    # What a person has tested since is ticked in the text; another job has not tested it.
+    known = bool(pull and in_actions() and _is_announced(pull, values))
+    if pull is None or not (known or _is_current(pull, values)):
         plan, done = Plan(values | words, conditions, untouched), len(conditions) + 1
         run((_labels(len(lacking)), action), plan, after=count)
     if pull is None and not s.sh.dry:
@@ -143,6 +145,8 @@ def open_request(work: Work, *, numbered: bool = True) -> Opened:
             done += 1
     _say_newer(s, fork, pulls, tag)
     if pull is not None:
+        if not (known or s.sh.dry):
+            notify.summarize(description.whole(sync, fork, _starts_no_ci(pull)))
         for number, (release, one) in enumerate(older):
             comment = _superseded(pull, tag, one, sync)
             closing = Plan(values | {"number": str(one.number), "comment": comment}, frozenset())
@@ -253,8 +257,6 @@ def _values(s: Session, fork: Fork, sync: Sync, pull: Pull | None) -> dict[str, 
         text = description.body(sync, fork, unchecked)
         mark = text.splitlines()[-1]
         files.keep(text_path(fork, sync.tag.name), text)
-        if pull:
-            notify.summarize(description.whole(sync, fork, unchecked))
     state, other = settings.clean, settings.conflicts
     if sync.unresolved:
         state, other = other, state

@@ -253,11 +253,16 @@ def give_up(s: Session, options: Options) -> None:
         s.run(steps.SAVE, abort, held, after=removing)
         branch = f"refs/heads/{abort.values['sync']}"
         head = git.refs(s.sh, fork.path).commits.get(branch, "")
+        is_here = Path.cwd().is_relative_to(abort.values["place"])
+        home = fork.home.resolve()  # before the current directory is gone
         s.run(steps.ABORT, abort, held, before=saving)
     if s.json:
         s.print_json({"tag": name, "branch": sync, "abandoned": head or None})
     elif not s.sh.dry:
         _say_given_up(s.console, s.sh, fork, sync, head)
+        if is_here and steps.WORKTREE_HERE in abort.conditions:
+            s.console.say("Your current directory is gone with it. Go on in the clone:")
+            s.console.row("    ", f"cd {quote(str(home))}")
 
 
 def _under_way(fork: Fork, options: Options) -> str:

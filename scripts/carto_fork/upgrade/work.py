@@ -18,7 +18,7 @@ from ..fork.policy import Side, Take
 from ..fork.records import Drop, Proposal
 from ..fork.session import Session
 from ..fork.tags import Tag, conventional
-from ..merge import authorship, conflicts, earlier
+from ..merge import authorship, conflicts, earlier, hunks
 from ..merge.decisions import Decision
 from ..merge.earlier import Piece
 from ..merge.resolution import Resolution, show
@@ -26,7 +26,7 @@ from ..merge.resolve import decide, resolve
 from ..merge.syncs import newer_side
 from ..merge.words import Merge
 from ..run import files, git
-from ..run.errors import Paused, Refused
+from ..run.errors import CheckFailed, Paused, Refused
 from ..run.shell import Shell
 from ..run.text import in_actions, joined, listed
 from . import begun, proposals, risks
@@ -168,8 +168,13 @@ class Work:
                 then=f"{commit}; then run the same command again.",
             )
         files.replace_text(noted, _CHECKING)
+        head = git.commit_of(self.s.sh, self.place, "HEAD")
         try:
             yield
+            begun.note_failed(self.fork, self.tag.name, None)
+        except CheckFailed as failure:
+            begun.note_failed(self.fork, self.tag.name, (Path(failure.facts["log"]).name, head))
+            raise
         finally:
             now = git.ask(self.s.sh, self.place, question, "untracked files").out
             files.replace_text(noted, now)
@@ -259,8 +264,9 @@ def say_sides(s: Session, resolution: Resolution, **where: str) -> None:
 
     where: the option that names the merge.
     """
-    # What somebody has edited, they decide by staging it.
-    left = [d.conflict.path for d in resolution.left if not d.conflict.edited]
+    # What somebody has edited to its end, they decide by staging it.
+    every = [decision.conflict for decision in resolution.left]
+    left = [x.path for x in every if not x.edited or hunks.has_markers(x.text or "")]
     if left and not (in_actions() and where.get("repo")):  # nobody can go there
         path = left[0]
         s.console.say(
