@@ -50,6 +50,14 @@ def test_an_event_is_reported_to_slack(world: World, event: str, headline: str) 
     assert message["blocks"][-1]["elements"][0]["text"] == "CartoDB/litellm"
 
 
+def test_the_message_of_a_failure_names_what_shows_it_again(world: World) -> None:
+    with webhook() as hook:
+        told(world, "--event failure --tag v1.77.2 --text 'The tests failed.'", hook.url)
+    [message] = hook.received
+    lines = "In a clone of the fork: carto-fork upgrade-carto --tag v1.77.2\nThe tests failed."
+    assert message["text"].endswith(lines)
+
+
 def test_a_message_outside_of_github_actions_has_no_log_link(world: World) -> None:
     with webhook() as hook:
         told(world, "--event failure", hook.url)

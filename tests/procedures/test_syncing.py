@@ -613,13 +613,17 @@ def test_a_later_job_leaves_what_a_person_tested_ticked(world: World, github: Gi
     job |= {"GITHUB_REPOSITORY": "CartoDB/litellm"}
     line, link = f"ci.sync --no-tests --tag {TAG}", "The job Test of [this run]("
     pages = [world.place / name for name in ("first", "second")]
-    first = world.run(line, **job, GITHUB_RUN_ID="7", GITHUB_STEP_SUMMARY=str(pages[0]))
-    assert first.code == 0 and link in pulls(github)[0].body and link in pages[0].read_text()
+    first, later = (
+        job | {"GITHUB_RUN_ID": run, "GITHUB_STEP_SUMMARY": str(page)}
+        for run, page in zip("78", pages, strict=True)
+    )
+    assert world.run(line, **first).code == 0  # type: ignore[arg-type]
+    assert link in pulls(github)[0].body and link in pages[0].read_text()
     assert world.run(f"upgrade-carto --tag {TAG}").code == 0
     tested = pulls(github)[0].body
     assert "- [x] `make test-unit`" in tested and link not in tested
-    later = world.run(line, **job, GITHUB_RUN_ID="8", GITHUB_STEP_SUMMARY=str(pages[1]))
-    assert (later.code, "It is still waiting for a review." in later.out) == (0, True)
+    done = world.run(line, **later)  # type: ignore[arg-type]
+    assert (done.code, "It is still waiting for a review." in done.out) == (0, True)
     assert pulls(github)[0].body == tested
     assert not pages[1].exists() or link not in pages[1].read_text()
 
