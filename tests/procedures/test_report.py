@@ -457,6 +457,8 @@ def test_what_later_commits_settled_is_not_to_be_done_again(world: World) -> Non
     # What is settled is not counted, and no command undoes it; a patch is for the file as it is.
     assert "Done since." in rows["uses.py"]  # its import leads to where the name is again
     assert "Something is wrong: 5 changes lost. Later commits settled 5 rows below." in page
+    # What is open comes first.
+    assert {*[*rows][-5:]} == {"again.py", "gone.py", "vendor/", "peg.ts", "uses.py"}
     assert "git apply" not in rows["again.py"] + rows["gone.py"]
     [back] = re.findall(r'data-copy="(git apply <<.*?EOF)"', rows["other.py"], re.S)
     world.git(f"checkout --quiet --detach {three_}")

@@ -98,6 +98,7 @@ class Page:
         """What the template fills in; what matters most comes first, as long as there is room."""
         eyes = [*self._eyes()]
         self._say_since(eyes)
+        eyes.sort(key=lambda one: bool(one.get("settled")))
         conflicts_ = [*self._outcomes.items(self._room)]
         mine = [entry for entry in self._entries(*Fate) if entry.side is Side.FORK]
         left = self._outcomes.left
