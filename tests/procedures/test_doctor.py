@@ -890,6 +890,8 @@ def test_notes_on_images_and_tests_are_given_only_on_request(world: World) -> No
     images = notes(world, "docker")
     assert images[0].startswith(f"upstream changed 2 files from v1.75.2-stable to {STABLE}: ")
     tests = notes(world, "tests")
+    then = [f["then"] for f in look(world, "--check tests")[1]["findings"]]
+    assert then[2].startswith(f"(cd ../{world.work(STABLE).name} && python -m pytest ")
     assert "8 test files from v1.75.2-stable to v1.77.2-stable." in tests[0]
     assert "11 test files touch what the fork changed: tests/fixtures/" in tests[2]
     # They are printed only on request.

@@ -217,7 +217,8 @@ def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github:
         opened.origin().state.pulls[1].labels.clear()
     command, why = following(world)
     assert command == newer
-    assert why.endswith("Pull request 2 for it was closed; this opens another one.")
+    assert "Pull request 2 for it was closed; this opens another one. " in why
+    assert why.endswith(f"For another merge, first `{anew}`.")
 
 
 @pytest.mark.slow
@@ -231,7 +232,12 @@ def test_next_leads_a_feature_branch_to_its_merge(world: World, github: GitHub) 
     assert follow(world).code == 0
     view = (f"gh pr view 1 {FORK}", "Pull request 1 is waiting for a review.")
     assert following(world) == view
-    world.git("commit --quiet --allow-empty -m 'fix: more'")
+    (world.fork / "README.md").write_text("Ours.\n")
+    assert following(world) == (
+        "git commit --all",
+        "On feature/mine, README.md is changed and not committed; then `invoke branch.pr`.",
+    )
+    world.git("commit --quiet --all -m 'fix: more'")
     assert following(world) == (
         "invoke branch.pr",
         "Pull request 1 differs from feature/mine here.",

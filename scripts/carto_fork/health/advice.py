@@ -461,6 +461,12 @@ class _Adviser:
             return
         if self._hosted and not self._hub:  # `branch.pr` needs gh
             return
+        here = self._facts.here
+        if here and here.dirty and not here.merging:
+            verb = "is" if len(here.dirty) == 1 else "are"
+            what = f"{listed(here.dirty, 3)} {verb} changed and not committed"
+            why = f"On {printable(branch)}, {what}; then `{self._command('branch.pr')}`."
+            yield Advice(f"{git.at(fork.repository.work)} commit --all", why)
         ahead = git.count(self._sh, fork.path, local, fork.production_commit)
         published = fork.refs.commits.get(fork.tracking(self._origin, branch)) == local
         pull = self._pull(self._hub, branch) if ahead and self._hub else None
@@ -531,7 +537,10 @@ class _Adviser:
                 left += "left to resolve; this opens it again."
                 yield Advice(github.reopen(self._hub, closed.number), left)
             if closed:
-                why += f" Pull request {closed.number} for it was closed; this opens another one."
+                why += f" Pull request {closed.number} for it was closed; this opens another one"
+                branch = self._fork.policy.branches.sync_for(release.name)
+                remove = f"{self._at} push {self._origin.name} --delete {branch}"
+                why += f". For another merge, first `{remove}`."
             yield from under_way.not_newer(self._facts, release, self._command)
             yield Advice(self._command("upgrade-carto", tag=release.name), why)
 

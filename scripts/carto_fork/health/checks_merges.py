@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 import sqlite3
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -480,11 +481,17 @@ def _beside(paths: Sequence[str]) -> list[str]:
 
 
 def _run(patient: Patient, paths: Sequence[str]) -> str:
-    """The command line that runs some tests: pytest for Python's, else the policy's."""
+    """The command line that runs some tests where the upgrade is, if one is in progress: pytest for
+    Python's, else the policy's."""
+    sync, work = patient.sync, None
+    if sync:
+        place = patient.fork.place_for(patient.fork.policy.branches.sync_for(sync.named[1]))
+        work = git.nearest(place) if place.exists() else None
     runnable = [p for p in paths if p.endswith(".py") and PurePosixPath(p).name.startswith("test_")]
     if runnable:
-        return command_line(["python", "-m", "pytest", *runnable[:_MOST]])
-    return " && ".join(patient.fork.policy.commands.test)
+        return command_line(["python", "-m", "pytest", *runnable[:_MOST]], work)
+    lines = [shlex.split(line) for line in patient.fork.policy.commands.test]
+    return " && ".join(command_line(words, work) for words in lines)
 
 
 def _importing(patient: Patient, modules: Mapping[str, str]) -> list[str]:
