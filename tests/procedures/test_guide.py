@@ -218,7 +218,10 @@ def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github:
     command, why = following(world)
     assert command == newer
     assert "Pull request 2 for it was closed; this opens another one. " in why
-    assert why.endswith(f"For another merge, first `{anew}`.")
+    abort = f"invoke upgrade-carto --tag {STABLE} --abort"
+    assert why.endswith(f"For another merge, first `{abort}` and `{anew}`.")
+    assert world.paste(abort).code == 0 and world.paste(anew).code == 0
+    assert world.run(f"upgrade-carto --no-tests --tag {STABLE}").code == 3  # its conflicts again
 
 
 @pytest.mark.slow

@@ -92,13 +92,13 @@ class _Adviser:
         yield from self._change()
         if self._own_release is None:  # its first release is of what it upgrades to
             yield from self._newer()
-        if fork.has_production:
-            yield from self._renewed()  # a release has it then
         yield from self._release()
         yield from self._newer()
         if self._facts.problems or status.is_marked(self._sh, fork):
             why = "Something does not fit together; this prints how to fix it."
             yield Advice(self._command("doctor"), why)
+        if fork.has_production:
+            yield from self._renewed()
         yield from self._unreleased()
         yield from self._draft()
         yield from self._rest()
@@ -510,6 +510,7 @@ class _Adviser:
         if contained and self._releases and (own is None or own.version < contained.version):
             last = f"the newest release is {own.name}" if own else "nothing was released yet"
             why = f"{self._production} contains {contained.name}, and {last}."
+            yield from self._renewed()  # the release has it then
             yield Advice(self._command("release"), why)
 
     def _reverted(self) -> Iterator[Advice]:
@@ -539,8 +540,11 @@ class _Adviser:
             if closed:
                 why += f" Pull request {closed.number} for it was closed; this opens another one"
                 branch = self._fork.policy.branches.sync_for(release.name)
-                remove = f"{self._at} push {self._origin.name} --delete {branch}"
-                why += f". For another merge, first `{remove}`."
+                anew = [f"`{self._at} push {self._origin.name} --delete {branch}`"]
+                if f"refs/heads/{branch}" in self._fork.refs.objects:
+                    abort = self._command("upgrade-carto", tag=release.name, abort=True)
+                    anew.insert(0, f"`{abort}`")
+                why += f". For another merge, first {' and '.join(anew)}."
             yield from under_way.not_newer(self._facts, release, self._command)
             yield Advice(self._command("upgrade-carto", tag=release.name), why)
 

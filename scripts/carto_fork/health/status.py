@@ -343,7 +343,7 @@ def show(console: Console, facts: Status, repo: str, why: str, *, unknown: bool 
             continue
         console.say(f"upgrade to {upgrade.tag}: {upgrade.state}", "yellow")
     for note in facts.notes:
-        console.say(note, "yellow")
+        console.say(f"note: {note}", "yellow")
     for problem in facts.problems:
         console.say(f"problem: {problem}", "red")
 
