@@ -170,7 +170,14 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
     world.git(f"checkout --quiet origin/upstream-sync/{STABLE} -- Makefile", repo=work)
     world.git("commit --quiet -m 'chore: the Makefile, as it was merged'", repo=work)
     assert follow(world).code == 0
-    assert following(world)[1].startswith("Pull request 1 is waiting for a review; ")
+    why = following(world)[1]
+    assert why.startswith("Pull request 1 is waiting for a review; ")
+    untested = "Nothing has tested it since its conflicts were resolved"
+    assert untested in why
+    with github.open() as opened:  # as another clone ticks it that has run the tests
+        pull = opened.origin().state.pulls[0]
+        pull.body = pull.body.replace("- [ ] `make test-unit`", "- [x] `make test-unit`")
+    assert untested not in following(world)[1]
 
 
 def test_what_others_did_to_a_sync_branch_is_fetched_first(world: World) -> None:
@@ -220,7 +227,11 @@ def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github:
     assert "Pull request 2 for it was closed; this opens another one. " in why
     abort = f"invoke upgrade-carto --tag {STABLE} --abort"
     assert why.endswith(f"For another merge, first `{abort}` and `{anew}`.")
-    assert world.paste(abort).code == 0 and world.paste(anew).code == 0
+    # With the branch gone on origin, too, the same merge would be published again.
+    assert world.paste(anew).code == 0
+    same = f"Pull request 2 for {STABLE} was closed. This publishes the same merge again; for "
+    assert following(world) == (f"{newer} --no-tests", f"{same}another one, first `{abort}`.")
+    assert world.paste(abort).code == 0
     assert world.run(f"upgrade-carto --no-tests --tag {STABLE}").code == 3  # its conflicts again
 
 

@@ -489,6 +489,8 @@ def test_a_review_is_a_colleagues_about_this_commit(hub: Hub) -> None:
     shown = json.loads(hub.out("pr", "view", number, "--json", "reviewDecision,reviews"))
     assert shown["reviewDecision"] == "APPROVED"
     assert [each["author"]["login"] for each in shown["reviews"]] == [review["user"]["login"]]
+    hub.out("pr", "review", number, "--request-changes", "--body", "more")
+    assert hub.view(1, "reviewDecision") == {"reviewDecision": "CHANGES_REQUESTED"}
 
 
 # --- Merging

@@ -69,6 +69,7 @@ class _Adviser:
         self._production = fork.policy.branches.production
         self._origin = fork.policy.remotes.origin
         self._at = git.at(fork.path)
+        self._silent = False  # whether GitHub did not answer
 
     def all(self) -> Iterator[Advice]:
         """Everything that there is to do, most urgent first."""
@@ -130,11 +131,13 @@ class _Adviser:
         return fork.hub(self._origin) if github.can_be_asked(fork.gh, self._origin.url) else None
 
     def _pull(self, hub: Hub, branch: str) -> Pull | None:
-        """A branch's newest pull request; None if it has none, or GitHub does not answer."""
+        """A branch's newest pull request; None if it has none, or GitHub does not answer, which is
+        noted."""
         asked = {"base": self._production, "state": "all", "head": branch}
         try:
             pulls = github.pulls(self._sh, hub, **asked, timeout=git.PATIENCE)
         except Failed:
+            self._silent = True
             return None
         return next((pull for pull in pulls if pull.state == "OPEN"), pulls[0] if pulls else None)
 
@@ -315,6 +318,13 @@ class _Adviser:
             yield Advice(merge.line, merge.why)
         yield from self._resolving(upgrade)
         yield from under_way.uncommitted(sh, fork, upgrade.branch, then)
+        local = fork.refs.commits.get(f"refs/heads/{upgrade.branch}")
+        if self._hub and local and not (upgrade.published or upgrade.conflicts):
+            closed = self._pull(self._hub, upgrade.branch)
+            if closed and closed.state == "CLOSED" and closed.commit == local:
+                abort = self._command("upgrade-carto", tag=tag, abort=True)
+                why = f"Pull request {closed.number} for {tag} was closed. This publishes the same "
+                yield Advice(again, f"{why}merge again; for another one, first `{abort}`.")
         if not upgrade.published:
             why = "; this continues it, or says what blocks it."
             does = "Resolve what is left; this lists it, and continues once nothing is."
@@ -329,6 +339,12 @@ class _Adviser:
         pull = self._syncs[tag]
         if not self._hosted:
             yield from self._landing(upgrade, asked)
+        elif pull is None and self._silent:
+            assert self._hub
+            show = (
+                f"{quote(self._hub.gh)} pr list -R {self._hub.slug} --head {quote(upgrade.branch)}"
+            )
+            yield Advice(show, "GitHub did not say whether this branch has a pull request.")
         elif pull is None:
             here = f"refs/heads/{upgrade.branch}" in fork.refs.objects
             if here and self._hub and not (asked["no_pr"] or options.automatic):
@@ -341,7 +357,8 @@ class _Adviser:
             yield from self._accepting(upgrade, pull)
             test = self._command("upgrade-carto", tag=tag)
             more = f". Nothing has tested it since its conflicts were resolved: `{test}` does"
-            more = more if status.is_untested(sh, fork, upgrade) else ""
+            untested = status.is_untested(sh, fork, upgrade) and not status.is_ticked(fork, pull)
+            more = more if untested else ""
             yield _review(self._hub, pull, f"{branches.NEVER_SQUASHED}{more}")
         elif pull.state == "MERGED":
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")

@@ -46,10 +46,20 @@ def _adopt(patient: Patient, replace: Sequence[str] = ()) -> str:
     fork, sh = patient.fork, patient.sh
     with suppress(Unchecked):
         for pull in github.pulls(sh, patient.hub, base=patient.production):
-            if BRANCH.fullmatch(pull.head):  # the newest comes first
+            changes = not replace or _changes(patient, pull.commit, replace)
+            if BRANCH.fullmatch(pull.head) and changes:  # the newest comes first
                 return f"merge what `fork.adopt` has opened: {pull.url}"
     named = missing(sh, fork.policy, patient.text, fork.gh)
     return patient.command("fork.adopt", requirement=named, replace=replace)
+
+
+def _changes(patient: Patient, commit: str, paths: Sequence[str]) -> bool:
+    """Whether a commit, if this clone has it, changes all of some files of production."""
+    sh, repo = patient.sh, patient.repo
+    if not git.has_object(sh, repo, commit):
+        return False
+    trees = [git.tree(sh, repo, name) for name in (patient.commit, commit)]
+    return all(trees[0].get(path) != trees[1].get(path) for path in paths)
 
 
 def _program(patient: Patient) -> Iterator[Diagnosis]:

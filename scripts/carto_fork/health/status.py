@@ -19,6 +19,7 @@ from ..merge.reverted import Reverted, reverted_sync
 from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused
+from ..run.github import Pull
 from ..run.shell import Shell
 from ..run.text import counted, listed
 from ..upgrade import begun
@@ -469,6 +470,11 @@ def _landed_here(sh: Shell, fork: Fork, head: str) -> list[str]:
     ]
     trees = {tree.branch for tree in git.worktrees(sh, fork.path)} if found else ()
     return [name for name in found if f"refs/heads/{name}" not in trees]
+
+
+def is_ticked(fork: Fork, pull: Pull) -> bool:
+    """Whether the text of a pull request says that the tests have passed, perhaps elsewhere."""
+    return all(f"- [x] `{line}`" in pull.body for line in fork.policy.commands.test)
 
 
 def is_untested(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:

@@ -41,13 +41,14 @@ class Piece:
     """Something people did on a sync branch: a commit, or the resolution of a conflict.
 
     what: a description for people. commit: its hash; "" for a resolution. carried: whether another
-        branch has it.
+        branch has it. path: the file of a resolution.
     """
 
     branch: str
     what: str
     commit: str
     carried: bool
+    path: str = ""
 
 
 def syncs(sh: Shell, fork: Fork, ours: str, theirs: str) -> list[Earlier]:
@@ -144,7 +145,7 @@ def pieces(sh: Shell, fork: Fork, sync: Earlier, new: str) -> Iterator[Piece]:
         contested = {line for s in shown for line in (*s.ours, *(s.base or ()), *s.theirs)}
         made = {*lines_of(after)} - {*lines_of(plain)}
         carried = _has(sh, fork, sync, new, path, made, contested)
-        yield Piece(sync.branch, f"the resolution of {path}", "", carried)
+        yield Piece(sync.branch, f"the resolution of {path}", "", carried, path)
     question = "log --no-merges --no-show-signature --format=%H%x00%an%x00%s"
     question += " {among} --not {known} --"
     among = f"{sync.merge}..{sync.head}"

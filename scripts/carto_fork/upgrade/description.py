@@ -15,7 +15,7 @@ from ..fork.policy import Take
 from ..merge.decisions import Decision
 from ..merge.resolution import SIDES, taken
 from ..run import github
-from ..run.text import advice, block, cell, code, counted, plain, table
+from ..run.text import advice, block, cell, code, counted, joined, plain, table
 from .work import Sync
 
 MOST_CHARACTERS = 65_536
@@ -230,9 +230,15 @@ class _Text:
                 "it to discard what is missing. To bring a commit here, type on this branch:"
             )
             yield ""
+            origin = self.policy.remotes.origin.name
+            resolved = [p for p in missing if not p.commit]
             yield from block(
-                [f"git cherry-pick {p.commit}" for p in missing if p.commit]
-                or ["# resolve the file as it was resolved there"]
+                [
+                    *(f"git cherry-pick {p.commit}" for p in missing if p.commit),
+                    *["# resolve a file as it was resolved there, which this shows"]
+                    * bool(resolved),
+                    *(joined(["git", "show", f"{origin}/{p.branch}:{p.path}"]) for p in resolved),
+                ]
             )
 
     def _checklist(self) -> Iterator[str]:

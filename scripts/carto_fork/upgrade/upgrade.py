@@ -475,6 +475,6 @@ def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str)
         console.say("The same upgrade, typed after that, continues with it.")
     if fork.tracking(origin, sync) in fork.refs.objects:
         hosted = github.slug_of(origin.url) and not landed
-        closes = ", which closes its pull request" if hosted else ""
+        closes = ", and closes its pull request if that is open" if hosted else ""
         console.say(f"{origin.name} still has it; this removes it there{closes}:")
         console.row("    ", f"{git.at(fork.path)} push {origin.name} --delete {sync}")
