@@ -884,6 +884,20 @@ def notes(world: World, check: str, more: str = "") -> list[str]:
     return [f["what"] for f in report["findings"] if f["level"] == "note"]
 
 
+def test_the_pull_request_of_a_release_that_production_has_is_to_be_closed(
+    world: World, github: GitHub
+) -> None:
+    older = "v1.76.3"
+    assert world.run(f"upgrade-carto --tag {older} --no-tests").code == 0
+    assert world.run(f"upgrade-carto --tag {TAG} --no-tests --direct").code == 0
+    finding = one(world, "sync-pr", "look")
+    what = f"pull request 1 (upstream-sync/{older}) is open, and carto/main contains {TAG}."
+    assert finding["what"] == what
+    close = finding["then"].partition("if nobody needs what is on it: ")[2]
+    type_it(world, close)
+    assert found(world, "sync-pr") == []
+
+
 def test_notes_on_images_and_tests_are_given_only_on_request(world: World) -> None:
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
     assert done.code == 3

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+from carto_fork.fork import records
 from carto_standin.github import Fault, GitHub
 from carto_standin.state import Pull
 from world import (
@@ -606,6 +607,28 @@ def test_a_very_long_pull_request_is_cut(world: World, github: GitHub) -> None:
     link = "[the full report](https://github.com/CartoDB/litellm/actions/runs/7)"
     assert f"more conflicts: {link}" in body
     assert all(name in summary.read_text() for name in files)
+
+
+@pytest.mark.slow
+def test_what_was_dropped_of_an_older_release_is_not_recorded_of_another_change(
+    world: World, github: GitHub
+) -> None:
+    """Upstream has changed the line again, so nobody has dropped it."""
+    assert sync(world, f"--tag {NEXT}").code == 0
+    keep = "--keep-fork Dockerfile --keep-fork ui/litellm-dashboard/src/app/layout.tsx"
+    assert world.run(f"resolve-conflicts --pr 1 {keep} --reason 'Our base image.'").code == 0
+    world.git("fetch --quiet origin")
+    said = records.read_drops(world.git(f"show origin/{SYNC_NEXT}:carto_drops.toml"))
+    [lines] = [drop.lines for drop in said if drop.path == "Dockerfile"]
+    newest, text = "v1.78.0-stable", world.git(f"show {NEXT}:Dockerfile") + "\n"
+    [line] = [line for line in lines if line in text.split("\n")]
+    more = text.replace(line, f"{line} libffi-dev")
+    commit_in(world, world.upstream, f"refs/tags/{newest}", {"Dockerfile": more}, NEXT)
+    assert sync(world, f"--tag {newest}").code == 0
+    world.git("fetch --quiet origin")
+    now = world.git(f"show origin/upstream-sync/{newest}:carto_drops.toml")
+    paths = [drop.path for drop in records.read_drops(now)]
+    assert "Dockerfile" not in paths and "ui/litellm-dashboard/src/app/layout.tsx" in paths
 
 
 def test_a_later_job_leaves_what_a_person_tested_ticked(world: World, github: GitHub) -> None:

@@ -44,6 +44,14 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         changed = {line.strip() for line in lines} - {""}
         return not self.lines or (bool(changed) and changed <= set(self.lines))
 
+    def is_about(self, side: str | None, other: str | None) -> bool:
+        """Whether two sides of a merge differ in a line of the change, or in anything if it has no
+        lines. side, other: as in `fits`."""
+        if not self.lines or side is None or other is None:
+            return side != other
+        theirs, kept = (Counter(map(str.strip, x.split("\n"))) for x in (side, other))
+        return any(theirs[line] != kept[line] for line in self.lines)
+
     def fits(self, side: str | None, other: str | None, result: str | None) -> bool:
         """Whether a merged file bears the decision out: it lacks something of the change.
 

@@ -16,7 +16,7 @@ from ..adopt import documents
 from ..adopt.copies import BRANCH, State, compare, foreign, missing, pinned, uncalled
 from ..audit.guard import CHECK, owners
 from ..ci import notify
-from ..fork import branches
+from ..fork import branches, tags
 from ..fork.policy import CODE_OWNERS, POLICY_FILE
 from ..run import git, github
 from ..run.errors import Refused
@@ -190,6 +190,13 @@ def _sync_pr(patient: Patient) -> Iterator[Diagnosis]:
         if not (release := policy.branches.tag_of(pull.head)):
             continue
         name, resolve = f"pull request {pull.number} ({printable(pull.head)})", str(pull.number)
+        tag, has = tags.classify(release, policy.tags), patient.release
+        if tag and has and tag <= has:
+            what = f"{name} is open, and {patient.production} contains {has.name}."
+            cause = "It landed in another way, or a newer release has replaced it."
+            close = github.close(patient.hub, pull.number)
+            yield Diagnosis(Level.LOOK, what, cause, f"if nobody needs what is on it: {close}")
+            continue
         if policy.pull_requests.conflicts in pull.labels:
             what = f"{name} has conflicts: {pull.url}"
             cause = "This is expected: no rule decides them, so a person has to."

@@ -245,8 +245,7 @@ def _kept(
                 verb = "is" if len(state.dirty) == 1 else "are"
                 kept += f", in which {listed(state.dirty, 3)} {verb} changed and not committed"
             if state.dirty and name not in merged:
-                yield f"{kept}; to see that, type `{git.at(work)} diff HEAD`"
-                continue
+                continue  # the next command to type is about that
             see = f" (`{git.at(work)} diff HEAD` shows it)" if state.dirty else ""
             there = quote(str(git.nearest(tree.path, fork.path)))
             what = "that" if state.dirty else "what is in it"

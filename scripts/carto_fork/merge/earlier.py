@@ -56,18 +56,24 @@ def syncs(sh: Shell, fork: Fork, ours: str, theirs: str) -> list[Earlier]:
     knows them."""
     branches = []
     for branch in fork.published:
-        tag = fork.policy.branches.tag_of(branch)
-        if not tag:
-            continue
         head = fork.refs.commits[fork.tracking(fork.policy.remotes.origin, branch)]
-        # An upgrade fetches no tag but its own, so a job's clone may have only the record.
-        commit = fork.refs.tag(tag) or releases.recorded(sh, fork, head).get(tag, "")
+        commit = release_of(sh, fork, branch)
         if commit in ("", theirs) or git.is_ancestor(sh, fork.path, commit, ours):
             continue
         merge, base = git.merge_of(sh, fork.path, commit, head)
         if merge:
             branches.append(Earlier(branch, head, merge, base, commit))
     return branches
+
+
+def release_of(sh: Shell, fork: Fork, branch: str) -> str:
+    """The commit of the release that a sync branch of origin is for; "" if it is unknown here."""
+    tag = fork.policy.branches.tag_of(branch)
+    if not tag:
+        return ""
+    head = fork.refs.commits[fork.tracking(fork.policy.remotes.origin, branch)]
+    # An upgrade fetches no tag but its own, so a job's clone may have only the record.
+    return fork.refs.tag(tag) or releases.recorded(sh, fork, head).get(tag, "")
 
 
 def learn(

@@ -86,6 +86,17 @@ class Merge:
         """What people dropped on other sync branches."""
         return earlier.drops(self.sh, self.fork, self.others)
 
+    @cached_property
+    def recorded(self) -> list[Drop]:
+        """Of that, what is about this merge: its sides differ in a line of it."""
+
+        def is_about(drop: Drop) -> bool:
+            commits = (self.ours, self.theirs)
+            read = git.show if drop.lines else earlier.entry
+            return drop.is_about(*(read(self.sh, self.work, x, drop.path) for x in commits))
+
+        return [drop for drop in self.carried if is_about(drop)]
+
     def made(self, now: str | None) -> list[Drop]:
         """The records that people made in this merge: neither side has them, nor another sync
         branch. A merge that is committed already may have brought them from a sync branch that is
@@ -112,9 +123,9 @@ def write_down(merge: Merge, decided: Sequence[Decision], words: Words) -> None:
     gone: list[Drop] = []
     if said:
         now, before = (records.read_drops(merge.drops(commit)) for commit in ("", merge.ours))
-        kept = (*before, *merge.carried, *more)
+        kept = (*before, *merge.recorded, *more)
         gone = [drop for drop in now if (drop.path, drop.side) in said and drop not in kept]
-    write_drops(merge.sh, merge.work, [*merge.carried, *more], gone)
+    write_drops(merge.sh, merge.work, [*merge.recorded, *more], gone)
 
 
 def _lost(merge: Merge, decision: Decision, words: Words) -> list[Drop]:

@@ -52,6 +52,11 @@ def merge(hub: Hub, number: int | str) -> str:
     return f"{quote(hub.gh)} pr merge {number} -R {hub.slug} --merge"
 
 
+def close(hub: Hub, number: int | str) -> str:
+    """The command line that closes a pull request without merging it."""
+    return f"{quote(hub.gh)} pr close {number} -R {hub.slug}"
+
+
 def reopen(hub: Hub, number: int | str) -> str:
     """The command line that opens a closed pull request again."""
     return f"{quote(hub.gh)} pr reopen {number} -R {hub.slug}"

@@ -385,9 +385,13 @@ class Sync:
     @cached_property
     def unread(self) -> set[str]:
         """The sync branches of older releases that have neither landed nor a merge to read."""
-        merged = releases.merged(self._sh, self._fork, self.ours, self._fork.refs)
-        older = {branch for branch, tag in self._older.items() if tag.name not in merged}
-        return older - {sync.branch for sync in self._syncs}
+        read = {sync.branch for sync in self._syncs}
+        commits = {x: earlier.release_of(self._sh, self._fork, x) for x in {*self._older} - read}
+        return {
+            branch
+            for branch, commit in commits.items()
+            if not (commit and git.is_ancestor(self._sh, self._repo, commit, self.ours))
+        }
 
     @cached_property
     def _syncs(self) -> list[earlier.Earlier]:
