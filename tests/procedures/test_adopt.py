@@ -154,10 +154,11 @@ def test_adopt_opens_a_pull_request(world: World, github: GitHub) -> None:
     assert again["pull_request"] == data["pull_request"]
     with github.open() as opened:
         assert len(opened.origin().state.pulls) == 1
-    # It is what both checks wait for.
+    # One check waits for it; the other is about a file that it keeps.
     checked = json.loads(world.run("doctor --json --check program --check protection").out)
-    then = [finding["then"] for finding in checked["findings"]]
-    assert len(then) == 2 and all(line.endswith(data["pull_request"]) for line in then)
+    then = {finding["check"]: finding["then"] for finding in checked["findings"]}
+    assert then["protection"].endswith(data["pull_request"])
+    assert f"--replace {FILES.sync}" in then["program"] and len(then) == 2
 
 
 def test_a_later_run_closes_the_pull_request_that_it_replaces(world: World, github: GitHub) -> None:

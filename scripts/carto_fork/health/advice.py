@@ -309,7 +309,9 @@ class _Adviser:
         origin, there = self._origin, self._remote
         tracked = fork.tracking(origin, upgrade.branch) in fork.refs.objects
         if tracked and there and f"refs/heads/{upgrade.branch}" not in there.objects:
-            forget = f"{self._at} branch --delete --remotes {origin.name}/{upgrade.branch}"
+            forget = (
+                f"{self._at} branch --delete --remotes {quote(f'{origin.name}/{upgrade.branch}')}"
+            )
             yield Advice(forget, f"{origin.name} no longer has {upgrade.branch}.")
         again = self._command("upgrade-carto", tag=tag, **asked)
         place = git.nearest(fork.place_for(upgrade.branch))

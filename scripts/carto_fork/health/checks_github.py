@@ -37,29 +37,28 @@ _SCOPES = ("repo", "workflow")
 # --- The automation ------------------------------------------------------------------------------
 
 
-def _adopt(patient: Patient, replace: Sequence[str] = ()) -> str:
+def _adopt(patient: Patient, replace: Sequence[str] = (), about: str = "") -> str:
     """What brings the files of `fork.adopt` into the fork: the command, or the open pull request
     of an earlier run.
 
-    replace: files that the team changed, to be overwritten.
+    replace: files that the team changed, to be overwritten. about: one that a pull request has to
+        change.
     """
     fork, sh = patient.fork, patient.sh
     with suppress(Unchecked):
         for pull in github.pulls(sh, patient.hub, base=patient.production):
-            changes = not replace or _changes(patient, pull.commit, replace)
+            changes = not about or _changes(patient, pull.commit, about)
             if BRANCH.fullmatch(pull.head) and changes:  # the newest comes first
                 return f"merge what `fork.adopt` has opened: {pull.url}"
     named = missing(sh, fork.policy, patient.text, fork.gh)
     return patient.command("fork.adopt", requirement=named, replace=replace)
 
 
-def _changes(patient: Patient, commit: str, paths: Sequence[str]) -> bool:
-    """Whether a commit, if this clone has it, changes all of some files of production."""
+def _changes(patient: Patient, commit: str, path: str) -> bool:
+    """Whether a commit, if this clone has it, has another version of a file than production."""
     sh, repo = patient.sh, patient.repo
-    if not git.has_object(sh, repo, commit):
-        return False
-    trees = [git.tree(sh, repo, name) for name in (patient.commit, commit)]
-    return all(trees[0].get(path) != trees[1].get(path) for path in paths)
+    known = git.has_object(sh, repo, commit)
+    return known and git.tree(sh, repo, commit).get(path) != patient.files.get(path)
 
 
 def _program(patient: Patient) -> Iterator[Diagnosis]:
@@ -71,7 +70,7 @@ def _program(patient: Patient) -> Iterator[Diagnosis]:
         with suppress(Refused):
             copies = compare(patient.fork.policy, lambda path: patient.text(path) or None)
             replace = foreign(copies)
-        then = _adopt(patient, replace)
+        then = _adopt(patient, replace, sync)
         yield Diagnosis(Level.LOOK, what, "The team, or an earlier automation, wrote it.", then)
     yield from _called(patient)
     yield from _behind(patient)
