@@ -236,7 +236,7 @@ def test_status_as_json(world: World) -> None:
         "notes": [],
         "reverted": None,
         "in_progress": [],
-        "local": [0, 0],
+        "local": {"ahead": 0, "behind": 0},
         "mirror": None,
         "online": True,
         "own_release": "v1.75.2-carto.1.2.0",

@@ -95,6 +95,9 @@ class Status:
         """Plain data for ``--json``: tags by their names."""
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "here"}
         data["reverted"] = self.reverted and self.reverted.commit.name
+        for name in ("local", "mirror"):
+            pair = data[name]
+            data[name] = pair and dict(zip(("ahead", "behind"), pair, strict=True))
         return {k: v.name if isinstance(v, Tag) else v for k, v in data.items()}
 
 
