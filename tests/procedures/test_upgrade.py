@@ -133,6 +133,16 @@ def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(wor
         assert len(set(there.split())) == 1
 
 
+def test_the_lines_of_a_loss_that_are_not_shown_are_counted(world: World) -> None:
+    world.run(PAUSES)
+    world.git("checkout --theirs Dockerfile", repo=world.work("v1.77.2-stable"))
+    world.git("add Dockerfile", repo=world.work("v1.77.2-stable"))
+    keep = f"--keep-fork {LAYOUT} --reason 'Our image is built elsewhere.'"
+    assert world.run(f"resolve-conflicts {keep}").code == 0
+    done = world.run(PAUSES)
+    assert done.code == 4 and "and 2 more lines (--json has them all)\n" in done.out
+
+
 def test_a_side_kept_with_a_reason_passes_the_check(world: World) -> None:
     world.run(PAUSES)
     words = f"--keep-fork Dockerfile --keep-fork {LAYOUT} --reason 'Our image is built elsewhere.'"

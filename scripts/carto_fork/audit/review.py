@@ -535,10 +535,14 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         lines.sort(key=lambda line: line[0] == "~")  # what is nowhere, first
         lines += [f"+ {line.strip()}" for e in of_file for line in e.account.back if line.strip()]
         # Brackets only if there is nothing else.
-        for line in ([line for line in lines if substantive(line)] or lines)[:most_lines]:
+        telling = [line for line in lines if substantive(line)] or lines
+        for line in telling[:most_lines]:
             shown = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
             console.row("             ", shown.expandtabs(4), "dim")
             traced |= line.startswith("~")
+        if hidden := len(telling[most_lines:]):
+            more = f"and {counted(hidden, 'more line')} (--json has them all)"
+            console.row("             ", more, "dim")
         for commit in list(dict.fromkeys(c for entry in of_file for c in entry.commits))[:2]:
             console.say(f"{commit.name[:10]} {commit.subject}", head="           by ")
     if len(files) > _MOST_ENTRIES:
