@@ -167,6 +167,29 @@ def test_a_branch_started_from_the_mirror_is_reported(world: World) -> None:
     ]
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_merge_that_brings_upstreams_development_is_named_in_a_new_clone(
+    world: World, moved: bool
+) -> None:
+    """It has no branch of upstream's, the mirror is old, and upstream's may have moved since."""
+    feature(world)
+    world.git("merge --quiet --strategy ours --no-edit upstream/main")
+    world.git("commit --quiet --allow-empty -m 'fix: more'")
+    merge, parent = short(world, "HEAD~1"), short(world, "upstream/main")
+    world.git("remote remove upstream")
+    world.git("update-ref refs/remotes/origin/main v1.75.2-stable^{commit}")
+    if moved:
+        commit_in(world, world.upstream, "refs/heads/main", {"new.py": "x = 1\n"})
+    done = world.run("ci.guard")
+    [found] = re.findall(r"^  (upstream.*)", done.err, re.MULTILINE)
+    assert f": {merge} (Merge remote-tracking branch 'upstream/main'" in found
+    assert (f"merges {parent} from upstream's main" in found) is not moved
+    line = re.search(r"`(git rebase .*)` leaves it out", done.err)
+    assert line
+    world.git(line[1].removeprefix("git "))
+    passes(world)
+
+
 def test_the_mirror_itself_is_reported(world: World) -> None:
     [found] = findings(world, "ci.guard --range origin/carto/main..upstream/main")
     assert found.startswith(
@@ -383,6 +406,14 @@ def test_only_somebody_else_who_may_push_lets_a_pull_request_change_the_guard(
         gh.chmod(0o755)
         done = world.run("ci.guard --json", cwd=None, **event(world, base, head))
         assert [each["check"] for each in json.loads(done.out)["findings"]] == wanted, said
+    gh.write_text(
+        "#!/bin/sh\necho 'Resource not accessible by integration (HTTP 403)' >&2\nexit 1\n"
+    )
+    done = world.run("ci.guard", cwd=None, **event(world, base, head))
+    assert "this job could not find out: gh could not read the reviews" in " ".join(
+        done.err.split()
+    )
+    assert "HTTP 403" in done.err and "Next: let this job's gh read pull requests" in done.err
 
 
 def test_a_pull_request_cannot_change_what_the_guard_calls_or_who_approves(
@@ -396,6 +427,10 @@ def test_a_pull_request_cannot_change_what_the_guard_calls_or_who_approves(
     files = {guard: step, ".github/actions/judge/action.yml": judge}
     world.git("fetch --quiet origin")
     base = commit_in(world, world.fork, "refs/remotes/origin/carto/main", files)
+    gh = world.place / "gh"
+    gh.write_text("#!/bin/sh\n")  # nobody has approved anything
+    gh.chmod(0o755)
+    world.git("config carto-fork.gh", str(gh))
     evil = dict.fromkeys(
         [
             ".github/CODEOWNERS",
@@ -569,8 +604,9 @@ def test_known_tags_are_used_if_upstream_cannot_be_reached(world: World) -> None
 
 
 def test_the_guard_stops_if_nothing_of_upstream_is_known(world: World) -> None:
-    world.git("remote remove upstream")
-    world.git("update-ref -d refs/remotes/origin/main")
+    world.git("remote set-url upstream ../gone.git")
+    for ref in ("upstream/main", "origin/main"):
+        world.git(f"update-ref -d refs/remotes/{ref}")
     done = world.run("ci.guard")
     assert done.code == 1
     assert "neither upstream's branches nor origin's main" in done.err

@@ -371,6 +371,24 @@ def test_pr_says_how_to_word_commits_that_the_guard_stops(world: World, github: 
     assert world.run("ci.guard").code == 0
 
 
+def test_pr_says_how_to_leave_out_upstreams_development(world: World, github: GitHub) -> None:
+    feature(world)
+    world.git("fetch --quiet upstream")
+    world.git("merge --quiet --strategy ours --no-edit upstream/main")
+    world.git("commit --quiet --allow-empty -m 'fix: more'")
+    commits = world.git("rev-list --count --no-merges origin/carto/main..HEAD")
+    why = json.loads(world.run("next --json").out)["why"]
+    done = world.run("branch.pr --title 'feat: x'")
+    assert (done.code, on_origin(world), pulls(github)) == (1, "", [])
+    assert "from upstream's main; only stable releases are merged; Guard lets" in done.err
+    line = re.search(r"`git (rebase .*)` leaves it out; then", done.err)
+    assert line
+    world.git(line[1])
+    assert world.run("branch.pr --title 'feat: x'").code == 0
+    assert [pull.head for pull in pulls(github)] == ["feature/x"]
+    assert why.startswith(f"feature/x has {commits} commits that carto/main lacks")
+
+
 def test_away_from_github_what_the_hook_stops_is_not_published(world: World) -> None:
     push_as_colleague(world, {"carto_fork.toml": elsewhere(world)})
     world.git("fetch --quiet --no-tags origin")

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..fork.fork import Fork
-from ..fork.releases import meant, newest, newest_here, offered, require_commit, tags_there
+from ..fork.releases import meant, newest, newest_here, offered, require_commit, upstream_refs
 from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, hunks, resolve, syncs
@@ -202,7 +202,7 @@ def show_forecast(
         has = f"{production} has every stable release that this clone knows"
         s.console.say(f"Nothing to forecast: {has}.")
         get = fetch if fork.url(upstream) else f"{s.command('setup')} && {fetch}"
-        known = tags_there(s.sh, fork) if fork.url(upstream) else None
+        known = upstream_refs(s.sh, fork) if fork.url(upstream) else None
         newer = newest(s.sh, fork, known) if known else None
         lacks = newer and newer.name not in fork.refs.tags()
         ones = f"{newer.name}, which upstream has" if newer and lacks else "newer ones"

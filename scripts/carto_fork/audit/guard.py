@@ -21,7 +21,7 @@ from ..merge.hunks import Customisations
 from ..merge.reverted import Empty, reverted_sync
 from ..merge.syncs import newer_side
 from ..run import git, github
-from ..run.errors import CheckFailed, Refused, Usage
+from ..run.errors import CheckFailed, Failed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import advice, counted, plain, printable
 from . import places, ranges, verify
@@ -116,7 +116,11 @@ def _then(s: Session, checked: Sequence[Range], findings: Sequence[Finding]) -> 
     """What to do about findings."""
     checks = {finding.check for finding in findings}
     if checks == {APPROVAL}:
-        return "once it is approved, run this job again (Re-run jobs)."
+        ways = dict.fromkeys(finding.then for finding in findings)
+        return (
+            "\n".join(filter(None, ways))
+            or "once it is approved, run this job again (Re-run jobs)."
+        )
     if checks == {PROPOSAL}:
         return "read what was proposed, and accept it; then run the same command again."
     if "markers" in checks and (sync := next((each.sync for each in checked if each.sync), "")):
@@ -138,12 +142,15 @@ class _Upstream:
 
     def __init__(self, sh: Shell, fork: Fork) -> None:
         remotes, branches = fork.policy.remotes, fork.policy.branches
-        remote = releases.tags_there(sh, fork)
+        remote = releases.upstream_refs(sh, fork)
         self.online = remote is not None
         mirrors = (fork.tracking(remotes.origin, branches.mirror), f"refs/heads/{branches.mirror}")
         self.tags = remote or fork.refs
         local = fork.refs.commits
         self.tips = [*fork.upstream_tips, *(local[ref] for ref in mirrors if ref in local)]
+        # A job's clone may know it only from what is checked.
+        tip = remote.commits.get(f"refs/heads/{branches.upstream}", "") if remote else ""
+        self.tips += [tip] * git.has_object(sh, fork.path, tip)
         if not self.tips:
             raise Refused(
                 f"this clone has neither upstream's branches nor {remotes.origin.name}'s "
@@ -176,27 +183,45 @@ class _Commit:
         return f"{self.name[:10]} ({printable(self.subject)})"
 
 
+_LINE = "rev-list --first-parent {head} --not {base} --"
+
+
+class _Brought:
+    """The commits of a range, by whose they are.
+
+    every: their names. stable: those of stable releases. own: the fork's, newest first.
+    foreign: upstream's, but for stable releases.
+    others: the fork's without those that heal a sync.
+    line: those that were committed on the branch itself, not merged into it.
+    """
+
+    def __init__(self, sh: Shell, fork: Fork, upstream: _Upstream, base: str, head: str) -> None:
+        self.every, self.line = (
+            set(git.ask(sh, fork.path, question, "commits", head=head, base=base).out.split())
+            for question in ("rev-list {head} --not {base} --", _LINE)
+        )
+        self.stable = [commit for commit in upstream.stable if commit in self.every]
+        other = [commit for commit in upstream.other if commit in self.every]
+        self.own = _own(sh, fork.path, head, [base, *self.stable, *other, *upstream.tips])
+        names = {commit.name for commit in self.own}
+        self.foreign = self.every - names - upstream.stable.keys()
+        heals = {x.name for x in self.own if _heals(sh, fork, upstream, x, self.foreign)}
+        self.others = [commit for commit in self.own if commit.name not in heals]
+
+
 def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[Finding]:
     """Everything that blocks some commits."""
     repo = fork.path
     yield from _configuration(sh, fork, each)
-    question = "rev-list {head} --not {base} --"
-    listed = git.ask(sh, repo, question, "commits", head=each.head, base=each.base)
-    brought = set(listed.out.split())
-    stable = [commit for commit in upstream.stable if commit in brought]
-    other = [commit for commit in upstream.other if commit in brought]
+    brought = _Brought(sh, fork, upstream, each.base, each.head)
+    own, stable = brought.own, brought.stable
     yield from _unapproved(sh, fork, each, stable)
-    own = _own(sh, repo, each.head, [each.base, *stable, *other, *upstream.tips])
-    names = {commit.name for commit in own}
-    foreign = brought - names - upstream.stable.keys()
-    healed = [commit.name for commit in own if _heals(sh, fork, upstream, commit, foreign)]
-    others = [commit for commit in own if commit.name not in healed]
-    yield from _development(fork, upstream, each, others, foreign)
+    yield from _development(sh, fork, upstream, brought, each.head)
     read = authorship.of_fork(sh, fork, each.head, *stable, *upstream.tips)
     squashed = [
         commit
         for commit, sync in read.squashed.items()
-        if commit.name in brought and not git.is_ancestor(sh, repo, sync.parent, each.base)
+        if commit.name in brought.every and not git.is_ancestor(sh, repo, sync.parent, each.base)
     ]
     for sync in squashed:
         how = (
@@ -216,7 +241,7 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
         then += "`reword` in place of `pick`."
         yield Finding("subject", f"{commit.short} is not a conventional commit", then=then)
     stable_ones = upstream.stable.keys()
-    syncs = [commit for commit in others if not stable_ones.isdisjoint(commit.parents[1:])]
+    syncs = [commit for commit in brought.others if not stable_ones.isdisjoint(commit.parents[1:])]
     losses = list(_losses(sh, fork, upstream, each, syncs))
     yield from losses
     if not syncs:
@@ -224,6 +249,13 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     reported = {finding.path for finding in losses}
     left = conflicts.markers_left(sh, repo, [each.base, *stable], each.head)
     yield from (x for x in verify.marked(left) if x.path not in reported)
+
+
+def development(sh: Shell, fork: Fork, base: str, head: str) -> list[Finding]:
+    """How one history brings upstream's work that is not a stable release into another."""
+    upstream = _Upstream(sh, fork)
+    brought = _Brought(sh, fork, upstream, base, head)
+    return list(_development(sh, fork, upstream, brought, head))
 
 
 def unconventional(sh: Shell, fork: Fork, base: str, head: str) -> list[_Commit]:
@@ -259,8 +291,14 @@ def _unapproved(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> It
     """That nobody has approved changes to what this check relies on. stable: see `_judges`."""
     hosted = github.slug_of(fork.policy.remotes.origin.url)  # elsewhere no check runs
     deciding, reporting = _judges(sh, fork, each, stable)
-    if not (hosted and (deciding or reporting)) or (each.pull and _approved(sh, fork, each)):
+    if not (hosted and (deciding or reporting)):
         return
+    unknown = ""
+    try:
+        if each.pull and _approved(sh, fork, each):
+            return
+    except Failed as no:
+        unknown = f" Whether somebody has, this job could not find out: {no.what}"
     decide = "decides" if len(deciding) == 1 else "decide"
     said = [f"{_both(deciding)}, which {decide} what {CHECK} checks"] * bool(deciding)
     can = f"which can report a check of the name {CHECK}, too"
@@ -268,7 +306,8 @@ def _unapproved(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> It
     whose = "this pull request" if each.pull else each.what
     what = f"{whose} changes {'; and '.join(said)}. Somebody else with push access has to approve "
     what += f"commit {each.head[:10]}." if each.pull else "that in the pull request."
-    yield Finding(APPROVAL, what, certain=bool(each.pull))
+    then = _READS if unknown else ""
+    yield Finding(APPROVAL, what + unknown, certain=bool(each.pull), then=then)
 
 
 def _both(paths: Sequence[str]) -> str:
@@ -278,6 +317,10 @@ def _both(paths: Sequence[str]) -> str:
 
 APPROVAL, PROPOSAL = "approval", "proposal"
 """The names of two checks that wait for people."""
+_READS = (
+    "let this job's gh read pull requests (`pull-requests: read` in `permissions`, and GH_TOKEN), "
+    "then run the job again."
+)
 _WORKFLOWS = ".github/workflows/"
 _CALLED = re.compile(r"\buses:\s*[\"']?\./([^\s\"'#]+)")
 """How a workflow calls an action or a workflow of the same repository."""
@@ -403,7 +446,9 @@ def _is_approved_by_owner(sh: Shell, fork: Fork, each: Range, path: str) -> bool
     if not each.pull:
         return False
     named = {*fork.policy.pull_requests.reviewers, *owners(sh, fork.path, each.base, path)}
-    return _approved(sh, fork, each, {name.lstrip("@").lower() for name in named})
+    with suppress(Failed):  # a person can still accept it
+        return _approved(sh, fork, each, {name.lstrip("@").lower() for name in named})
+    return False
 
 
 def owners(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
@@ -421,11 +466,11 @@ def owners(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
 def _approved(sh: Shell, fork: Fork, each: Range, people: set[str] | None = None) -> bool:
     """Whether GitHub says that somebody with push access has approved a pull request's commit.
 
-    people: those who count, in lower case; None for everybody.
+    people: those who count, in lower case; None for everybody. Raises Failed if it cannot be asked.
     """
     origin = fork.policy.remotes.origin
     if not github.can_be_asked(fork.gh, origin.url):
-        return False
+        raise Failed(github.MISSING, then=_READS)
     hub = fork.hub(origin)
     said = dict(github.reviews(sh, hub, each.pull, each.head))
     approving = [who for who, state in said.items() if state == "APPROVED"]
@@ -450,28 +495,40 @@ def _heals(sh: Shell, fork: Fork, upstream: _Upstream, commit: _Commit, foreign:
 
 
 def _development(
-    fork: Fork, upstream: _Upstream, each: Range, own: Iterable[_Commit], foreign: set[str]
+    sh: Shell, fork: Fork, upstream: _Upstream, brought: _Brought, head: str
 ) -> Iterator[Finding]:
-    """Upstream commits that enter and are not stable releases.
-
-    foreign: those commits.
-    """
-    branch = fork.policy.branches.upstream
-    if each.head in foreign:
-        what = f"{each.head[:10]} is an upstream commit, not a stable release"
+    """Upstream commits that enter and are not stable releases."""
+    branch, production = fork.policy.branches.upstream, fork.policy.branches.production
+    if head in brought.foreign:
+        what = f"{head[:10]} is an upstream commit, not a stable release"
         yield Finding("upstream", what)
-    for commit in own:
+    ours, named = {commit.name: commit for commit in brought.own}, set[str]()
+    for commit in brought.others:
         for number, parent in enumerate(commit.parents):
-            verb = "merges" if number else "is based on"
-            if parent not in foreign:
+            if parent not in brought.foreign:
                 continue
+            # Of upstream's commits that this clone does not know, name the merge that brings them.
+            by = commit
+            if commit.name not in brought.line:
+                by = ours.get(git.first_with(sh, fork.path, commit.name, head), commit)
+            verb = "brings" if by is not commit else "merges" if number else "is based on"
+            if by.name in named:
+                continue
+            named.add(by.name)
+            onto, after = f"{by.name[:10]}^", by.name[:10]
+            if len(by.parents) < 2:
+                onto, after = fork.tracking(fork.policy.remotes.origin, production), parent[:10]
+            at = git.at(fork.repository.work)
+            then = f"`{at} rebase --rebase-merges --onto {onto} {after}` leaves it out."
             if name := upstream.other.get(parent):
-                what = f"{commit.short} {verb} {name}, which is not a stable release"
-                yield Finding("upstream tag", printable(what))
+                what = f"{by.short} {verb} {name}, which is not a stable release"
+                yield Finding("upstream tag", printable(what), then=then)
             else:
-                what = f"{commit.short} {verb} {parent[:10]} from upstream's {branch}"
+                what = f"{by.short} {verb} {parent[:10]} from upstream's {branch}"
                 more = " (by the tags here: upstream cannot be reached)" * (not upstream.online)
-                yield Finding("upstream", f"{what}; only stable releases are merged{more}")
+                yield Finding(
+                    "upstream", f"{what}; only stable releases are merged{more}", then=then
+                )
 
 
 _LOST = (

@@ -296,7 +296,7 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
 def _say_well(s: Session, fork: Fork) -> None:
     """Print that nothing can be healed; and what helps if a release is stated and is not there."""
     production, commit = fork.policy.branches.production, fork.production_commit
-    there = releases.tags_there(s.sh, fork) or fork.refs
+    there = releases.upstream_refs(s.sh, fork) or fork.refs
     contained = releases.contained(s.sh, fork, commit, there)
     versions = [v for _, places in version_files.at(s.sh, fork, commit) for v in places.values()]
     only = only_stated(fork.policy.tags, there, versions, contained)

@@ -149,7 +149,7 @@ def _said_to_be(sh: Shell, fork: Fork, ours: str, names: Set[str]) -> dict[str, 
     recorded = releases.recorded(sh, fork, ours)
     if names <= recorded.keys():
         return recorded
-    refs = releases.tags_there(sh, fork)
+    refs = releases.upstream_refs(sh, fork)
     return {name: refs.tag(name) for name in names if refs} | recorded
 
 

@@ -271,7 +271,7 @@ def offered(sh: Shell, fork: Fork, here: Iterable[Tag]) -> list[Tag]:
 
     Raises Refused if one was moved, in this clone or upstream.
     """
-    refs = tags_there(sh, fork)
+    refs = upstream_refs(sh, fork)
     if refs is None:
         return list(here)
     left = [tag for tag in here if f"refs/tags/{tag.name}" in refs.commits]
@@ -309,12 +309,13 @@ def contained(sh: Shell, fork: Fork, commit: str, known: Refs) -> Tag | None:
     return tags.newest(merged(sh, fork, commit, known), fork.policy.tags, *tags.STABLE)
 
 
-def tags_there(sh: Shell, fork: Fork) -> Refs | None:
-    """Upstream's tags as upstream has them; None if it does not answer. Asked once per task."""
+def upstream_refs(sh: Shell, fork: Fork) -> Refs | None:
+    """Upstream's tags and its development branch as they are there now; None if it does not answer.
+    Asked once per task."""
     remote = fork.policy.remotes.upstream
     where = remote.name if fork.url(remote) else remote.url
-    asked = partial(git.remote_refs, sh, fork.path, where, ["refs/tags/*"], git.PATIENCE)
-    return sh.once(("upstream's tags", fork.path, where), asked)
+    asked = partial(git.remote_refs, sh, fork.path, where, tags_and_branch(fork), git.PATIENCE)
+    return sh.once(("upstream's refs", fork.path, where), asked)
 
 
 def unpublished(sh: Shell, fork: Fork, there: Refs) -> Tag | None:
@@ -331,7 +332,7 @@ def unpublished(sh: Shell, fork: Fork, there: Refs) -> Tag | None:
 
 def may_exist(sh: Shell, fork: Fork, version: str) -> bool:
     """Whether upstream has a tag of a version, as far as it answers."""
-    there = tags_there(sh, fork)
+    there = upstream_refs(sh, fork)
     named = (tags.classify(name, fork.policy.tags) for name in there.tags()) if there else ()
     return there is None or any(x and version_files.same(version, x.release) for x in named)
 
@@ -397,7 +398,7 @@ def meant(sh: Shell, fork: Fork, name: str) -> Tag:
     """
     typed, ref = _typed(fork, name), f"refs/tags/{name}"
     if ref not in fork.refs.objects:
-        answer = tags_there(sh, fork)
+        answer = upstream_refs(sh, fork)
         if ref not in (known := answer or fork.refs).objects:
             with suppress(*[Refused] * (answer is None)):
                 name = _only_candidate(name, typed, known, fork.policy, ()).name

@@ -186,7 +186,7 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
             cause = "A sync lost its history, or merged a commit that is not a stable release."
             upstream = patient.fork.policy.remotes.upstream.name
             fetch = f"{git.at(patient.repo)} fetch --tags {upstream}"
-            there = releases.tags_there(patient.sh, patient.fork) or patient.fork.refs
+            there = releases.upstream_refs(patient.sh, patient.fork) or patient.fork.refs
             schemes = patient.fork.policy.tags
             if only := healing.only_stated(schemes, there, [version], contained):
                 cure = healing.unproven(patient.command, only, contained)

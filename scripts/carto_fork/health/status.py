@@ -122,7 +122,8 @@ def read(sh: Shell, fork: Fork) -> Status:
     if gone:
         problems.append(gone.said)
     else:
-        problems += _mismatches(version, contained, upgrading=bool(in_progress))
+        newer = newest and contained and newest > contained
+        problems += _mismatches(version, contained, upgrading=bool(in_progress or newer))
     problems += _problems(fork, has_production=bool(ref))
     top = fork.repository.top
     state = git.work_state(sh, top) if top else None
@@ -190,7 +191,8 @@ def _mismatches(
 ) -> Iterator[str]:
     """Stated versions that disagree with one another or with the contained tag.
 
-    upgrading: whether an upgrade is in progress, which sets a version that the fork bumped.
+    upgrading: whether an upgrade is in progress or the next thing to do; it sets a version that
+        the fork bumped.
     """
     stated = next(iter(version.values()), "")
     if not all(version_files.same(stated, other) for other in version.values()):
@@ -198,7 +200,7 @@ def _mismatches(
         yield f"the version files disagree: {listed}"
     elif stated and contained and not version_files.same(stated, contained.release):
         if upgrading and version_files.counts_on(stated, contained.release):
-            return
+            return  # `show` names it
         yield (
             f"the version is {stated}, but the newest tag contained is {contained.name}: "
             f"{version_files.why_differs(stated, contained.release)}"
@@ -209,8 +211,7 @@ def _upstream_tags(sh: Shell, fork: Fork) -> tuple[git.Refs, bool]:
     """Upstream's tags, and whether upstream answered."""
     remote = fork.policy.remotes.upstream
     if fork.url(remote) is not None:
-        wanted = releases.tags_and_branch(fork)
-        refs = git.remote_refs(sh, fork.path, remote.name, wanted, git.PATIENCE)
+        refs = releases.upstream_refs(sh, fork)
         if refs is not None:
             return refs, True
     return fork.refs, False
@@ -325,7 +326,12 @@ def show(console: Console, facts: Status, repo: str, why: str, *, unknown: bool 
         return f"{state}, as of the last fetch"
 
     version = ", ".join(sorted(set(facts.version.values()))) or "not stated"
-    origins = " (origin's)" if facts.local not in (None, (0, 0)) else ""
+    about = [] if facts.local in (None, (0, 0)) else ["origin's"]
+    release = facts.contained.release if facts.contained else ""
+    own = any(not version_files.same(release, stated) for stated in facts.version.values())
+    if release and own and not facts.problems:  # see `_mismatches`
+        about.append("bumped by the fork; an upgrade sets it")
+    version += f" ({'; '.join(about)})" if about else ""
     where = "" if facts.online else " (as of the last fetch: upstream cannot be reached)"
     here = [("fork", repo), ("checked out", facts.checked_out or "detached HEAD")]
     console.facts(
@@ -333,7 +339,7 @@ def show(console: Console, facts: Status, repo: str, why: str, *, unknown: bool 
         if unknown
         else [
             *here,
-            (f"version on {facts.production}", f"{version}{origins}"),
+            (f"version on {facts.production}", version),
             ("upstream tag in it", named(facts.contained)),
             ("newest release of the fork", named(facts.own_release)),
             ("newest stable upstream tag", named(facts.upstream_release) + where),

@@ -350,7 +350,7 @@ def _require_version(
                 hosted = github.slug_of(origin.url) is not None
                 pulls = github.pulls(sh, fork.hub(origin), base=production) if hosted else ()
                 newer = begun.newest(fork, upstream)
-                there = releases.tags_there(sh, fork) or fork.refs
+                there = releases.upstream_refs(sh, fork) or fork.refs
                 only = healing.only_stated(fork.policy.tags, there, [version], upstream)
                 stated = only.name if only else ""
                 if any(begun.is_squashed(sh, fork, tag) for tag in {newer, stated}):

@@ -194,22 +194,26 @@ def _pull(data: dict[str, Any]) -> Pull:
 
 
 def reviews(sh: Shell, hub: Hub, number: str, commit: str) -> Iterator[tuple[str, str]]:
-    """Who reviewed a pull request's commit and with what result, such as APPROVED, newest last;
-    nothing if GitHub cannot be asked."""
+    """Who reviewed a pull request's commit and with what result, such as APPROVED, newest last.
+
+    Raises Failed if GitHub cannot be asked.
+    """
     words = [hub.gh, "api", "--paginate", f"repos/{hub.slug}/pulls/{number}/reviews?per_page=100"]
     words += ["--jq", ".[] | [.user.login, .state, .commit_id] | @tsv"]
-    answer = sh.read(words)
-    for line in answer.out.splitlines() if answer.ok else ():
+    for line in checked(sh.read(words), "reviews").out.splitlines():
         who, state, about = line.split("\t")
         if about == commit and state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
             yield who, state
 
 
 def may_push(sh: Shell, hub: Hub, who: str) -> bool:
-    """Whether GitHub says that somebody may push to the repository."""
+    """Whether GitHub says that somebody may push to the repository. Raises Failed if it cannot be
+    asked."""
     words = [hub.gh, "api", f"repos/{hub.slug}/collaborators/{who}/permission"]
     answer = sh.read([*words, "--jq", ".permission"])
-    return answer.ok and answer.line in ("admin", "write")
+    if "HTTP 404" in answer.err:  # nobody of that name
+        return False
+    return checked(answer, f"permission of {who}").line in ("admin", "write")
 
 
 def labels(sh: Shell, hub: Hub) -> set[str]:

@@ -279,7 +279,7 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, options: 
     if not older:
         return
     problem = f"{tag.name} is not newer than {before}, the version on {production}"
-    there = releases.tags_there(sh, fork) or fork.refs
+    there = releases.upstream_refs(sh, fork) or fork.refs
     contained = releases.contained(sh, fork, target.base, there)
     lower = healing.lowering(begun.plain, contained)
     lower = f"; or, {healing.ONLY_RAISED}: `{lower}`" if lower else ""
