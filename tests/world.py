@@ -401,7 +401,7 @@ def copied(template: Path, place: Path) -> World:
     git_dir = place / "litellm" / ".git"
     # A linked work tree and its clone know each other by their whole paths.
     links = [*git_dir.glob("worktrees/*/gitdir"), *place.glob("litellm.*/.git")]
-    for file in [git_dir / "config", *links]:
+    for file in [git_dir / "config", place / build.SETTINGS, *links]:
         file.write_text(file.read_text().replace(str(template), str(place)))
     world = World(place)
     for tree in place.glob("litellm.*"):

@@ -22,6 +22,7 @@ from invoke.context import Context
 
 from carto_fork.run.errors import ExitCode
 from carto_fork.run.shell import Shell, command_line
+from carto_fork.sandbox import build
 
 from .github import GitHub, Request
 from .server import serve
@@ -75,7 +76,8 @@ def install(sh: Shell, clone: Path, python: str = sys.executable) -> bool:
         draft.chmod(0o755)
         draft.replace(program)
     if new:
-        sh.do("git -C {to} config carto-fork.gh {program}", to=clone, program=program)
+        settings = directory / build.SETTINGS
+        sh.do("git config --file {to} carto-fork.gh {program}", to=settings, program=program)
     return True
 
 

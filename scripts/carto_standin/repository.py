@@ -130,6 +130,10 @@ class Repository:
             found.append(File(path, plus, minus, status[path]))
         return found
 
+    def diff(self, pull: Pull) -> str:
+        """What a pull request changes since its merge base."""
+        return self._ask("diff {base}...{head}", base=pull.base_oid, head=pull.head_oid).out
+
     def merged_tree(self, pull: Pull) -> str:
         """The tree that a merge of a pull request would make now; "" if it conflicts."""
         answer = self._ask(

@@ -25,7 +25,8 @@ class Page(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answer: its status, its JSON (None: no body) and the headers that gh reads."""
+    """An answer: its status, its JSON (None: no body; a string is text) and the headers that gh
+    reads."""
 
     status: int
     body: Any
@@ -329,6 +330,15 @@ def _pull(call: Call) -> Json:
         "deletions": sum(file.deletions for file in files),
         "changed_files": len(files),
     }
+
+
+def diff(opened: Opened, path: str) -> Reply | None:
+    """The answer to a request for a diff; None if the path is not a pull request's."""
+    found = re.fullmatch(r"/repos/([^/]+/[^/]+)/pulls/(\d+)", path)
+    repository = opened.repository(found[1]) if found else None
+    if not found or not repository:
+        return None
+    return Reply(200, repository.diff(repository.pull(int(found[2]))))
 
 
 @_route("GET", r"/pulls/(?P<number>\d+)/reviews")

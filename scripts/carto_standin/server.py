@@ -113,9 +113,12 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(pieces)
 
     def _send(self, reply: Reply) -> None:
-        content = b"" if reply.body is None else json.dumps(reply.body).encode()
+        text, kind = reply.body, "text/plain"
+        if not isinstance(text, str):
+            text, kind = "" if text is None else json.dumps(text), "application/json"
+        content = text.encode(errors="surrogateescape")
         self.send_response(reply.status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
         for name, value in reply.headers.items():
             self.send_header(name, value)
@@ -157,7 +160,9 @@ def _perform(
     try:
         if not name.startswith("/"):
             return graphql_api.answer(opened, body)
-        if re.search("diff|patch", headers.get("Accept", "")):
+        if wants := re.search("diff|patch", headers.get("Accept", "")):
+            if wants[0] == "diff" and (diff := rest.diff(opened, name)):
+                return diff
             raise Rejected(501, f"the fake GitHub answers {name} only in JSON")
         return rest.answer(opened, method, name, query, body)
     except Rejected as no:

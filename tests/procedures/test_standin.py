@@ -781,7 +781,7 @@ def test_an_unknown_request_is_refused_by_name(hub: Hub) -> None:
     said = hub.refused("issue", "list", "--json", "number")
     assert "does not support all of IssueList: " in said and "field 'issues'" in said
     said = hub.refused(
-        "api", f"repos/{ORIGIN}/pulls/1", "-H", "Accept: application/vnd.github.diff"
+        "api", f"repos/{ORIGIN}/pulls/1", "-H", "Accept: application/vnd.github.patch"
     )
     assert "only in JSON" in said
     hub.unknown.update(
@@ -916,6 +916,8 @@ def test_the_gh_of_a_sandbox_answers_from_the_stand_in(box: Box, gh: str) -> Non
     assert done == Done(0, f"https://github.com/{ORIGIN}/pull/1\n", "")
     view = box.run("pr", "view", "1", "--json", "body", *place, CARTO_FORK_GH=gh)
     assert json.loads(view.out) == {"body": BODY}
+    diff = box.run("pr", "diff", "1", *place, CARTO_FORK_GH=gh)
+    assert (diff.code, diff.err, diff.out.splitlines()[-1]) == (0, "", "+1")
     bad = box.run("pr", "view", "2", *place, CARTO_FORK_GH=gh)
     assert (bad.code, bad.out) == (1, "") and "Could not resolve" in bad.err
     assert box.run("pr", "list", "--nope", CARTO_FORK_GH=gh).code == 1
@@ -925,6 +927,17 @@ def test_the_gh_of_a_sandbox_answers_from_the_stand_in(box: Box, gh: str) -> Non
     assert lost.code == 1 and "HTTP 502" in lost.err
     assert GitHub(shell(), world.place).log[-1].status == 502
     assert box.starts == 1
+
+
+def test_a_second_clone_of_a_sandbox_has_its_settings(box: Box) -> None:
+    world = box.world
+    colleague = world.place / "colleague"
+    settings = f"include.path={world.place / 'clone.config'}"
+    url = f"https://github.com/{ORIGIN}.git"
+    world.git("clone --quiet --config", settings, url, str(colleague))
+    assert world.git("remote get-url origin", repo=colleague) == str(world.origin)
+    done = world.run("doctor --check gh --check remotes", cwd=colleague)
+    assert "gh auth login" not in done.out
 
 
 def test_the_gh_of_a_sandbox_finds_the_real_one(

@@ -15,7 +15,18 @@ from pathlib import Path
 import pytest
 
 from carto_fork.sandbox.history import Change, Revision
-from world import INVOKE, ROOT, Done, World, build_template, history_with, outcome, slow_but, usual
+from world import (
+    INVOKE,
+    ROOT,
+    Done,
+    World,
+    build_template,
+    copied,
+    history_with,
+    outcome,
+    slow_but,
+    usual,
+)
 
 # Each runs a whole upgrade in processes of its own.
 pytestmark = pytest.mark.slow
@@ -189,11 +200,7 @@ def carrying_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def carrying(carrying_template: Path, tmp_path: Path) -> World:
-    shutil.copytree(carrying_template, tmp_path / "w", symlinks=True)
-    world = World(tmp_path / "w")
-    config = world.fork / ".git" / "config"
-    config.write_text(config.read_text().replace(str(carrying_template), str(world.place)))
-    return world
+    return copied(carrying_template, tmp_path / "w")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from ..run.errors import Refused
 from ..run.shell import Shell
 from .history import BOT, Blob, Changes, History, Line, Revision, archive
 
-CLONE = "litellm"
+CLONE, SETTINGS = "litellm", "clone.config"
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def offer(s: Session, path: Path) -> Sandbox:
     # Its remotes are called as on GitHub; the gh of this machine would ask the real one.
     program = built.clone.parent / "gh"
     if not program.exists():
-        line = "git -C {to} config carto-fork.gh {program}"
-        git.checked(s.sh.do(line, to=built.clone, program=program), "gh")
+        line = "git config --file {to} carto-fork.gh {program}"
+        git.checked(s.sh.do(line, to=program.parent / SETTINGS, program=program), "gh")
     try:
         from carto_standin import gh
     except ImportError:
@@ -110,15 +110,17 @@ def _build(sh: Shell, site: Path, final: Path, history: History) -> None:
     remotes = load_policy().policy.remotes
     _git(sh, "-C {to} remote add upstream {url}", to=clone, url=remotes.upstream.url)
     # The URLs are GitHub's, as in the policy; git redirects them to this directory.
+    # A second clone can include the same file.
     settings = {
-        "remote.origin.url": remotes.origin.url,
         f"url.{final / 'origin.git'}.insteadOf": remotes.origin.url,
         f"url.{final / 'upstream.git'}.insteadOf": remotes.upstream.url,
         "user.name": "Fork Maintainer",
         "user.email": "maintainer@example.com",
     }
     for key, value in settings.items():
-        _git(sh, "-C {to} config {key} {value}", to=clone, key=key, value=value)
+        _git(sh, "config --file {to} {key} {value}", to=site / SETTINGS, key=key, value=value)
+    _git(sh, "-C {to} config include.path {file}", to=clone, file=f"../../{SETTINGS}")
+    _git(sh, "-C {to} remote set-url origin {url}", to=clone, url=remotes.origin.url)
 
 
 def _git(sh: Shell, command: str, stdin: Path | None = None, **values: str | Path) -> None:
