@@ -126,7 +126,7 @@ def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     [pull] = pulls(github)
     assert sorted(pull.labels) == ["automated", "clean-merge", "upstream-sync"]
     said = "Dropped upstream's change: ours is right"
-    assert pull.body.count(f"| resolved by a person | {said} |") == len(left)
+    assert pull.body.count(f"| the fork's, by a person | {said} |") == len(left)
     page = (world.fork / f".git/carto-fork/{NEXT}/report.html").read_text()
     assert html.unescape(page).count(f"<p>{said}</p>") == len(left)
     assert "- [x] every conflict is resolved" in pull.body

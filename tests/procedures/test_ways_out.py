@@ -633,6 +633,30 @@ def test_markers_on_origin_are_resolved_without_github(world: World, here: bool)
     assert world.run(again).code == 0
 
 
+@pytest.mark.parametrize("side", ["fork", "upstream"])
+def test_a_choice_of_a_side_names_what_stays_of_the_other_and_how_it_is_taken_back(
+    world: World, side: str
+) -> None:
+    """Only the hunks left are decided by it; taken back, the same command decides the others."""
+    line, file = f"upgrade-carto --tag {STABLE} --no-tests", BOTH_SIDES[1]
+    assert world.run(line).code == 3
+    place = world.work(STABLE)
+    paused = (place / file).read_text()
+    option = {"fork": "--keep-fork", "upstream": "--accept-upstream"}[side]
+    chosen = world.run(f"resolve-conflicts --repo {place} {option} {file} --reason Ours.")
+    other = {"fork": "upstream's", "upstream": "the fork's"}[side]
+    said = " ".join(chosen.out.split())
+    shows = re.search(rf"{other} other lines in {file} stay; to see them: (git .*? -- {file})", said)
+    assert shows, said
+    assert world.paste(shows[1]).out
+    back = re.search(rf"before the merge is committed: (git .*? -- {file})", said)
+    assert back
+    assert world.paste(back[1]).code == 0
+    assert (place / file).read_text() != paused
+    assert world.run(line).code == 3
+    assert (place / file).read_text() == paused
+
+
 def test_the_reason_of_an_older_sync_is_not_given_for_a_newer_one(world: World) -> None:
     drops = world.git("show origin/carto/main:carto_drops.toml")
     older = '[[drop]]\npath = "Dockerfile"\nreason = "Older."\nlines = ["RUN true"]\n'

@@ -493,8 +493,10 @@ class _Adviser:
             yield self._merged(branch)
         elif ahead and pull is None:
             among = (local, self._fork.production_commit)
-            commits = git.count(self._sh, fork.path, *among, merges=False) or ahead
-            why = f"{printable(branch)} has {counted(commits, 'commit')} that {self._production} lacks; this "
+            commits = counted(
+                git.count(self._sh, fork.path, *among, merges=False) or ahead, "commit"
+            )
+            why = f"{printable(branch)} has {commits} that {self._production} lacks; this "
             why += "publishes it and asks for a review."
             yield Advice(self._command("branch.pr"), why)
         elif self._hub and pull and pull.state == "OPEN":

@@ -130,7 +130,7 @@ class Resolution:
     dossiers: what a person needs to know about each undecided conflict, by path.
     marked: files that are staged although they still contain conflict markers.
     righted: renamed files whose change git had merged into a twin.
-    work: the work tree of the merge. theirs: upstream's side.
+    work: the work tree of the merge. sides: the commits merged, the fork's and upstream's.
     before: how many conflicts were resolved before this run.
     withdrawn: decisions of this merge that its result no longer bears out; their records are gone.
     """
@@ -142,7 +142,7 @@ class Resolution:
     marked: tuple[str, ...] = ()
     righted: tuple[str, ...] = ()
     work: Path = Path()
-    theirs: str = ""
+    sides: tuple[str, str] = ("", "")
     withdrawn: tuple[Drop, ...] = ()
     before: int = 0
 
@@ -250,7 +250,7 @@ def show(
     for path in resolution.righted:
         console.row("git had merged its change into a twin, moved to the right file: ", path)
     if resolution.unfinished or not ends:
-        _show_words(console, resolution.work, resolution.theirs, decided)
+        _show_words(console, resolution, decided)
     for drop in resolution.withdrawn:
         console.row(f"no longer dropped, so the record is gone ({drop.reason}): ", drop.path)
     left = len(resolution.left) + len(resolution.marked)
@@ -282,20 +282,25 @@ def show(
             _show_todo(console, line)
 
 
-def _show_words(console: Console, work: Path, theirs: str, decided: Sequence[Decision]) -> None:
-    """Print which fork lines a person's words left, and how to take those words back."""
+def _show_words(console: Console, resolution: Resolution, decided: Sequence[Decision]) -> None:
+    """Print which lines of the other side a person's words left, and how to take them back."""
+    at, (ours, theirs) = git.at(resolution.work), resolution.sides
     for decision in decided:
         texts, path = decision.conflict.texts, decision.conflict.path
-        by_word = decision.rule == BY_WORD and decision.take is Take.UPSTREAM
-        if by_word and texts and decision.text not in (None, texts.theirs):
-            differences = f"{git.at(work)} diff {theirs[:10]}"
-            differences += f" -- {pathspec_word(path)}"
-            console.row(f"the fork's other lines in {path} stay; to see them: ", differences)
+        if decision.rule != BY_WORD or not texts:
+            continue
+        taken, commit, whose = texts.ours, ours, "upstream's"
+        if decision.take is Take.UPSTREAM:
+            taken, commit, whose = texts.theirs, theirs, "the fork's"
+        if decision.text not in (None, taken):
+            differences = f"{at} diff {commit[:10]} -- {pathspec_word(path)}"
+            console.row(f"{whose} other lines in {path} stay; to see them: ", differences)
     said = [d for d in decided if d.rule == BY_WORD and d.text is not None]
     if said:
         paths = " ".join(pathspec_word(decision.conflict.path) for decision in said)
-        back = f"{git.at(work)} checkout -m -- {paths}"
+        back = f"{at} checkout -m -- {paths}"
         console.row("to take that back, before the merge is committed: ", back)
+        console.say("The same command then decides again what it had decided in the file.")
 
 
 def _show_todo(console: Console, line: str) -> None:

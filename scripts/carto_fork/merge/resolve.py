@@ -204,7 +204,7 @@ def _decided(
         units,
         dossiers(sh, work, left, own, ours, theirs),
         work=work,
-        theirs=theirs,
+        sides=(ours, theirs),
     )
 
 
