@@ -581,6 +581,22 @@ def test_notes_of_an_older_release_are_printed(
     assert world.run("step.release-notes").code == 2
 
 
+def test_notes_of_a_first_release_name_what_its_upgrade_dropped(world: World) -> None:
+    for name in world.git("tag --list '*carto*'").split():
+        world.git(f"push --quiet origin --delete {name}")
+        world.git(f"tag --delete {name}")
+    drop = '[[drop]]\npath = "{}"\nreason = "{}"\nlines = ["RUN true"]\ntag = "{}"\n'
+    drops = drop.format("Dockerfile", "Ours.", "v1.76.5") + drop.format("a", "Old.", "v1.0.0")
+    push_as_colleague(world, {"carto_drops.toml": drops})
+    world.git("fetch --quiet origin")
+    world.git("push --quiet origin origin/carto/main:refs/tags/carto-v1.76.5-0.1.0")
+    world.git("fetch --quiet --tags origin")
+    done = world.run("step.release-notes --tag carto-v1.76.5-0.1.0")
+    assert (done.code, done.err) == (0, "")
+    assert "## Dropped on purpose\n\n- the fork's change to `Dockerfile`: Ours.\n" in done.out
+    assert "Old." not in done.out
+
+
 # --- Images ---------------------------------------------------------------------------------
 
 IMAGE = "ghcr.io/cartodb/litellm-non_root"

@@ -638,7 +638,7 @@ def test_a_choice_of_a_side_names_what_stays_of_the_other_and_how_it_is_taken_ba
     world: World, side: str
 ) -> None:
     """Only the hunks left are decided by it; taken back, the same command decides the others."""
-    line, file = f"upgrade-carto --tag {STABLE} --no-tests", BOTH_SIDES[1]
+    line, file = f"upgrade-carto --tag {STABLE} --no-tests", [*BOTH_SIDES][1]
     assert world.run(line).code == 3
     place = world.work(STABLE)
     paused = (place / file).read_text()
@@ -646,7 +646,9 @@ def test_a_choice_of_a_side_names_what_stays_of_the_other_and_how_it_is_taken_ba
     chosen = world.run(f"resolve-conflicts --repo {place} {option} {file} --reason Ours.")
     other = {"fork": "upstream's", "upstream": "the fork's"}[side]
     said = " ".join(chosen.out.split())
-    shows = re.search(rf"{other} other lines in {file} stay; to see them: (git .*? -- {file})", said)
+    shows = re.search(
+        rf"{other} other lines in {file} stay; to see them: (git .*? -- {file})", said
+    )
     assert shows, said
     assert world.paste(shows[1]).out
     back = re.search(rf"before the merge is committed: (git .*? -- {file})", said)

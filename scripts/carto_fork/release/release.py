@@ -56,7 +56,7 @@ class Release:
     before, upstream_before: the fork's previous release, and the upstream release in that one, or
         None.
     own: the fork's own commits since the previous release, newest first.
-    given_up: what people dropped since then.
+    given_up: what people dropped since then; for a first release, in its upgrade.
     """
 
     tag: str
@@ -240,16 +240,18 @@ class _Contained:
         since = self._commit_of(before) if before else ""
         refs = self._remote.upstream
         contained = releases.contained(self._sh, self._fork, since, refs) if since else None
-        dropped = self._dropped_since(since) if since else ()
+        dropped = self._dropped_since(since, upstream)
         facts = (upstream, before, contained, self.changes, dropped)
         return Release(tag, version, self.commit, *facts)
 
-    def _dropped_since(self, before: str) -> tuple[Drop, ...]:
-        """What people dropped after a commit."""
+    def _dropped_since(self, before: str, upstream: Tag) -> tuple[Drop, ...]:
+        """What people dropped after a commit; without one, in the upgrade to that release."""
         sh, path = self._sh, self._fork.path
-        texts = (git.show(sh, path, c, records.DROPS_FILE) for c in (before, self.commit))
         with suppress(Refused):  # an invalid file is for an upgrade to refuse
-            was, now = map(records.read_drops, texts)
+            now = records.read_drops(git.show(sh, path, self.commit, records.DROPS_FILE))
+            if not before:
+                return tuple(drop for drop in now if drop.tag == upstream.name)
+            was = records.read_drops(git.show(sh, path, before, records.DROPS_FILE))
             return tuple(drop for drop in now if drop not in was)
         return ()
 
