@@ -2193,6 +2193,18 @@ def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:
     ) in proposed
 
 
+def test_a_feature_is_not_recognised_by_what_upstream_has_elsewhere(world: World) -> None:
+    world.git("fetch --quiet --no-tags upstream")
+    word = max(re.findall(r"\w+", world.git("show upstream/main:litellm/router.py")), key=len)
+    text = f"{word} == our_port\n"
+    production = "refs/heads/carto/main"
+    commit_in(world, world.origin, production, {"new.py": text}, message="feat: our port")
+    world.git("fetch --quiet --no-tags origin")
+    proposed = tomli.loads(world.run("fork.inventory --scan").out)["feature"]
+    assert len(word) > len("our_port")
+    assert [x["patterns"] for x in proposed if x["name"] == "our port"] == [["our_port"]]
+
+
 def test_a_feature_of_short_words_is_proposed_and_one_of_none_is_named(world: World) -> None:
     """A whole line would not be found any more where both sides change it."""
     world.git("fetch --quiet --no-tags upstream")

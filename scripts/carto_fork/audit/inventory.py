@@ -6,10 +6,12 @@ from __future__ import annotations
 import keyword
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from ..fork import lineage, records, releases, tags
 from ..fork.fork import Fork, require_production, require_remotes, unfetched
@@ -175,6 +177,31 @@ def _short(lines: Iterable[str], theirs: str) -> list[str]:
     return texts or sorted(names - known)
 
 
+def _telling(own: Sequence[str], theirs: str) -> list[str]:
+    """Texts by which to recognise the fork's lines of a file, the best ones first.
+
+    theirs: upstream's text of the file.
+    """
+    # Prefer a bare name, unless upstream has it too: it survives when a line is adapted.
+    defined = [head[0] for x in own if (head := _DEFINITION.match(x))]
+    named = [name for name in defined if name not in theirs]
+    words = [x for line in own for x in _WORD.findall(line) if x not in theirs]
+    lines = [line for line in own if substantive(line)]  # not one such as `else:`
+    return sorted(set(named or words or _short(own, theirs) or lines), key=lambda x: (-len(x), x))
+
+
+def _pattern(telling: str) -> str:
+    """The regular expression that finds a text."""
+    pattern = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", telling)
+    return rf"\b{pattern}\b" if re.fullmatch(r"\w{1,7}", telling) else pattern
+
+
+def _elsewhere(sh: Shell, repo: Path, commit: str, texts: Set[str]) -> set[str]:
+    """Those of some texts that a commit has in any file."""
+    words = ["git", "-C", str(repo), "grep", "-I", "-h", "-o", "-F", "--no-color", "-f", "-"]
+    return set(sh.read([*words, commit], feed=texts).out.split("\n")) if texts else set()
+
+
 def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
     """A proposal for the manifest: a feature for each `feat:` commit in the fork that is still
     in effect, with files and lines that only the fork has; without patterns if there is nothing
@@ -196,41 +223,33 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
             wrote[commit].add(line)
     manifest = {feature.name for feature in fork.policy.feature}
     proposed: dict[str, Feature] = {}
+    telling: dict[str, list[list[str]]] = defaultdict(list)
     for commit, paths in by_commit.items():
         named = _FEATURE.fullmatch(commit.subject)
         free = not (fork.policy.messages.conventional or tags.conventional(commit.subject))
         what = named["what"] if named else commit.subject if free else ""
-        if not what or what in manifest:
+        if not what or what in manifest or what in proposed:
             continue
         files = sorted(path for path in paths if not is_lock(path))[:_MOST_FILES]
         if not files:
             continue
         names = [tree[path][1] for path in files for tree in (production, upstream) if path in tree]
         texts = git.blobs(sh, fork.path, names)
-        patterns: list[str] = []
         for path in files:
             theirs = texts.get(upstream[path][1], "") if path in upstream else ""
             known_there = {line.strip() for line in theirs.split("\n")}
             lines = [line.strip() for line in texts.get(production[path][1], "").split("\n")]
             own = [x for x in lines if x in wrote[commit] and x not in known_there]
-            # Prefer a bare name, unless upstream has it too: it survives when a line is adapted.
-            defined = [head[0] for x in own if (head := _DEFINITION.match(x))]
-            named_here = [name for name in defined if name not in theirs]
-            words = [x for line in own for x in _WORD.findall(line) if x not in theirs]
-            telling = max(named_here or words or _short(own, theirs) or own, key=len, default="")
-            pattern = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", telling)
-            if re.fullmatch(r"\w{1,7}", telling):
-                pattern = rf"\b{pattern}\b"
-            vague = telling in own and not substantive(telling)  # a line such as `else:`
-            if pattern and not vague and pattern not in patterns:
-                patterns.append(pattern)
-        feature = Feature(
-            name=what,
-            files=tuple(files),
-            patterns=tuple(patterns[:_MOST_PATTERNS]),
-            origin=f"{commit.name[:10]} ({commit.date})",
-        )
-        proposed.setdefault(feature.name, feature)
+            telling[what].append(_telling(own, theirs))
+        origin = f"{commit.name[:10]} ({commit.date})"
+        proposed[what] = Feature(name=what, files=tuple(files), origin=origin)
+    every = {text for texts in telling.values() for some in texts for text in some}
+    found = _elsewhere(sh, fork.path, known.tip, every)
+    for what, feature in proposed.items():
+        # A name that upstream has in other files tells less.
+        best = [min(some, key=lambda x: x in found) for some in telling[what] if some]
+        patterns = tuple(dict.fromkeys(map(_pattern, best)))[:_MOST_PATTERNS]
+        proposed[what] = structs.replace(feature, patterns=patterns)
     return list(proposed.values())
 
 

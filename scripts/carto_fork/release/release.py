@@ -56,7 +56,7 @@ class Release:
     before, upstream_before: the fork's previous release, and the upstream release in that one, or
         None.
     own: the fork's own commits since the previous release, newest first.
-    given_up: what people dropped since then; for a first release, in its upgrade.
+    given_up: what people dropped since then.
     """
 
     tag: str
@@ -240,19 +240,18 @@ class _Contained:
         since = self._commit_of(before) if before else ""
         refs = self._remote.upstream
         contained = releases.contained(self._sh, self._fork, since, refs) if since else None
-        dropped = self._dropped_since(since, upstream)
+        dropped = self._dropped_since(since)
         facts = (upstream, before, contained, self.changes, dropped)
         return Release(tag, version, self.commit, *facts)
 
-    def _dropped_since(self, before: str, upstream: Tag) -> tuple[Drop, ...]:
-        """What people dropped after a commit; without one, in the upgrade to that release."""
+    def _dropped_since(self, before: str) -> tuple[Drop, ...]:
+        """What people dropped after a commit, or ever if it is ""."""
         sh, path = self._sh, self._fork.path
+        commits = filter(None, (self.commit, before))
+        texts = [git.show(sh, path, commit, records.DROPS_FILE) for commit in commits]
         with suppress(Refused):  # an invalid file is for an upgrade to refuse
-            now = records.read_drops(git.show(sh, path, self.commit, records.DROPS_FILE))
-            if not before:
-                return tuple(drop for drop in now if drop.tag == upstream.name)
-            was = records.read_drops(git.show(sh, path, before, records.DROPS_FILE))
-            return tuple(drop for drop in now if drop not in was)
+            now, *was = map(records.read_drops, texts)
+            return tuple(drop for drop in now if not any(drop in old for old in was))
         return ()
 
     @cached_property
