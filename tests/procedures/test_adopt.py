@@ -288,6 +288,9 @@ def test_outdated_files_are_updated_and_edited_files_are_kept(world: World) -> N
     assert behind in [finding["what"] for finding in findings]
     done = world.run("fork.adopt")
     assert done.code == 0, done.err
+    again = world.run("fork.adopt --check")
+    merge = "merge origin's adopt/"
+    assert again.code == 4 and f"Next: {merge}" in again.err and "invoke fork.adopt" in again.err
     assert re.search(rf"{FILES.tasks} +behind, \+\d+ -\d+\n", done.out)
     name = f"refs/heads/{branch(done)}"
     commit_in(world, world.origin, PRODUCTION, {}, PRODUCTION, name, tree=name, message="Merge it")

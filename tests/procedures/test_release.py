@@ -692,8 +692,11 @@ def test_an_older_release_takes_no_name_from_a_newer_one(world: World) -> None:
 
 
 def test_an_image_build_stops_without_docker(world: World) -> None:
-    before = world.everything()
-    done = world.run("ci.images --build", PATH=docker(world, "exit 127"))
+    before, path = world.everything(), docker(world, "exit 127")
+    done = world.run("ci.images --build", PATH=path)
     assert done.code == 1
     assert "docker is not installed" in done.err
     assert world.everything() == before
+    dry = world.run("ci.images --build --dry", PATH=path)
+    assert (dry.code, dry.err, world.everything()) == (0, "", before)
+    assert "docker buildx build" in dry.out

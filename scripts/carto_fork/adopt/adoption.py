@@ -297,6 +297,11 @@ def _check(s: Session, fork: Fork, requirement: str) -> None:
         then = s.command("fork.adopt", requirement=requirement)
         if not requirement and is_needed(fork.policy, read):
             then = how_to_publish(s, fork.policy, then)
+        with suppress(Refused):  # if origin cannot be reached, this is as of the last fetch
+            production = fork.policy.branches.production
+            heads = contribute.branch_on_origin(s, fork, production, "adopt/*")
+            if known := _published(s, fork, fork.production_commit, heads):
+                then = f"merge {known}; if that leaves some of them: {then}"
         raise CheckFailed(
             f"{counted(len(due), 'file')} of the fork {'is' if len(due) == 1 else 'are'} missing "
             f"or out of date: {listed}.",

@@ -85,8 +85,9 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
         )
     own = release.own_tag(fork, tag) if tag else None
     commit = fork.production_commit
-    if build:
+    if build and not s.sh.dry:
         _require_buildx(s)
+    if build:
         require_remotes(fork)
     with s.locked(fork.repository) if build else nullcontext() as held:
         if build and own is None:
