@@ -61,6 +61,8 @@ def test_a_table_cell_contains_no_pipe_or_line_break(text: str) -> None:
         ("[a](b)", "\\[a\\](b)"),
         ("${{ x }}", "\\$\\{\\{ x \\}\\}"),
         ("plain words", "plain words"),
+        ("see src/a.tsx:4 :tada:", "see src/a.tsx:4 \\:tada:"),
+        ("http://x.y", "http\\://x.y"),
     ],
 )
 def test_markdown_in_running_text_is_escaped(text: str, expected: str) -> None:
@@ -73,7 +75,12 @@ def test_a_block_is_fenced_longer_than_anything_in_it() -> None:
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("type `a_b` *now*", "type `a_b` \\*now\\*"), ("`half", "\\`half"), ("a `b", "a \\`b")],
+    [
+        ("type `a_b` *now*", "type `a_b` \\*now\\*"),
+        ("in `a`. -x", "in `a`. -x"),
+        ("`half", "\\`half"),
+        ("a `b", "a \\`b"),
+    ],
 )
 def test_commands_in_a_sentence_stay_code_and_nothing_of_it_is_cut(text: str, shown: str) -> None:
     assert advice(text) == shown

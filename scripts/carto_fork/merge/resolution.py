@@ -277,7 +277,10 @@ def show(
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
         console.say(decision.why, head="    why:      ")
         whole = f"{git.at(resolution.work)} diff -- {pathspec_word(path)}"
-        _show_dossier(console, decision, resolution.dossiers[path], whole)
+        if _is_edited(decision):  # whoever edited it knows both sides
+            console.row("    to see:   ", whole)
+        else:
+            _show_dossier(console, decision, resolution.dossiers[path], whole)
         for line in resolution.todo(decision).split("\n") if todo else ():
             _show_todo(console, line)
 
@@ -359,9 +362,14 @@ def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:
             yield kind, said, path
 
 
+def _is_edited(decision: Decision) -> bool:
+    """Whether somebody has resolved a file by hand and has not staged it."""
+    conflict = decision.conflict
+    return decision.text is None and conflict.edited and not has_markers(conflict.text or "")
+
+
 def _hunks(decision: Decision) -> str:
     total = decision.left + decision.settled
     if decision.text is None:
-        edited = decision.conflict.edited and not has_markers(decision.conflict.text or "")
-        return "nothing but to stage" if edited else "all of it"
+        return "to stage" if _is_edited(decision) else "all of it"
     return f"{decision.left} of {counted(total, 'hunk')}"

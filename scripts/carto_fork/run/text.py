@@ -8,7 +8,7 @@ import re
 import textwrap
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from shlex import quote
 from typing import Any, TextIO
@@ -205,7 +205,8 @@ def joined(words: Iterable[str]) -> str:
     return " ".join(map(file_word, words))
 
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]#+!|<>~&$@]|:(?=\S))")  # `: ` is in no `:name:`
+# A colon only where it may begin a `:name:` or be in a link.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#+!|<>~&$@]|:(?=//|:|[\w+-]+:))")
 
 
 def code(text: str) -> str:
@@ -225,22 +226,27 @@ def cell(text: str) -> str:
 def plain(text: str) -> str:
     """A text of unknown origin as running text: special characters are escaped, and no name in it
     notifies anybody."""
+    # List markers only count at the start; `v1.76.5-stable` stays unchanged.
+    return re.sub(r"^(\d*)([-.])", r"\1\\\2", _escaped(text))
+
+
+def _escaped(text: str) -> str:
     safe = printable(" ".join(text.split()))
     # An invisible word joiner keeps `@name` and `#1` from being links; a backslash does not.
     safe = re.sub(r"([@#])(?=\w)", "\\1\u2060", safe)
-    # List markers only count at the start; `v1.76.5-stable` stays unchanged.
-    return re.sub(r"^(\d*)([-.])", r"\1\\\2", _SPECIAL.sub(r"\\\1", safe))
+    return _SPECIAL.sub(r"\\\1", safe)
 
 
 def advice(text: str) -> str:
     """One of our own sentences as running text: the commands in it, in backticks, stay code."""
-    parts = re.split(r"(`[^`]+`)", text)
-    return "".join(
-        code(part[1:-1])
-        if re.fullmatch(r"`[^`]+`", part)
-        else re.sub(r"\S(?:.*\S)?", lambda words: plain(words[0]), part, flags=re.DOTALL)
-        for part in parts
-    )
+
+    def safe(part: str, escape: Callable[[str], str]) -> str:
+        if re.fullmatch(r"`[^`]+`", part):
+            return code(part[1:-1])
+        return re.sub(r"\S(?:.*\S)?", lambda words: escape(words[0]), part, flags=re.DOTALL)
+
+    first, *others = re.split(r"(`[^`]+`)", text)
+    return "".join([safe(first, plain), *(safe(part, _escaped) for part in others)])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

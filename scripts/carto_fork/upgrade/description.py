@@ -195,7 +195,7 @@ class _Text:
         listed += [["look at", *_entry(entry)] for entry in account.to_look_at]
         if listed:
             yield ""
-        yield from self._table(["", "file", "whose", "lines", "by"], listed, "changes")
+        yield from self._table(["", "file", "whose", "lines", "fork commit"], listed, "changes")
 
     def _to_look_at(self) -> Iterator[str]:
         sync = self.sync
