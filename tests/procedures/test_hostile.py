@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from carto_fork.sandbox.build import SETTINGS
+from carto_fork.sandbox import build
 from carto_fork.sandbox.history import Change, History, Revision
 from world import (
     INVOKE,
@@ -751,7 +751,7 @@ def test_an_upgrade_works_in_a_bare_clone(world: World, template: Path) -> None:
         key, _, value = line.partition("=")
         if key.startswith("remote.upstream."):
             world.git(f"config --add {key}", value, repo=bare)
-    world.git("config include.path", str(world.place / SETTINGS), repo=bare)
+    world.git("config include.path", str(world.place / build.SETTINGS), repo=bare)
     world.git("remote set-url origin https://github.com/CartoDB/litellm.git", repo=bare)
     before = world.checkout(), world.refs(world.fork)
     for line in ("status", UPGRADE):
