@@ -72,7 +72,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "  .github/workflows/carto-guard.yml          new, 49 lines\n"
         "  .github/workflows/carto_release.yaml       not from fork.adopt\n"
         "  .github/workflows/carto_ghcr_deploy.yaml   not from fork.adopt\n"
-        "  carto.mk                                   new, 39 lines\n"
+        "  carto.mk                                   new, 40 lines\n"
         "  carto_tasks.py                             new, 19 lines\n"
         "  .github/carto-fork.txt                     new, 2 lines\n"
         f"  .github/carto-fork-dependencies.txt        new, {locked} lines\n"

@@ -1381,7 +1381,7 @@ def test_a_forecast_never_chooses_a_release_that_is_merged_already(
     fetched(world, "v1.75.2", STABLE)
     before = everything(world)
     done = world.run(f"forecast {options}")
-    then = "choose a newer release; `invoke status` names the newest one."
+    then = "`invoke next` says what to do now."
     said = message("carto/main already contains v1.75.2.", then, title="Nothing to do")
     assert (done.err, done.code, done.out) == (said, 0, "")
     assert everything(world) == before

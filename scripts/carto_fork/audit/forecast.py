@@ -211,7 +211,7 @@ def show_forecast(
         results = forecasts(s.sh, fork, releases)
     if merged := next((result for result in results if not result.commits), None):
         problem = f"{fork.policy.branches.production} already contains {merged.tag}."
-        raise Nothing(problem, then="choose a newer release; `status` names the newest one.")
+        raise Nothing(problem, then="`next` says what to do now.")
     commits = [fork.refs.tag(release.name) for release in releases[:1]]
     if commits and (gone := reverted_sync(s.sh, fork, fork.production_commit, None, commits)):
         s.console.say(f"{gone.said}. To bring it back first:", "yellow")

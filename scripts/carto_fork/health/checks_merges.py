@@ -415,7 +415,8 @@ def _tried(patient: Patient, migrations: Mapping[str, str]) -> Iterator[Diagnosi
     try:
         stopped = apply(patient.sh, patient.database, scripts)
     except Unreachable as no:
-        raise Unchecked(str(no)) from None
+        start = "start PostgreSQL, or say where it is with PGHOST, PGPORT and PGUSER; then run the "
+        raise Unchecked(f"{no}\n{start}same command again.") from None
     if stopped is None:
         what = f"{counted(len(scripts), 'migration')} applied to {where}, in order."
         yield Diagnosis(Level.NOTE, what, "The database was temporary and is removed.", "")

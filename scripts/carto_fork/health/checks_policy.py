@@ -43,8 +43,9 @@ def check(patient: Patient) -> Iterator[Diagnosis]:
     if patient.notes:
         commit, loaded = patient.fork.production_commit[:10], patient.fork.loaded
         at = f" ({commit})" if commit and not (loaded.is_default or patient.fork.draft) else ""
-        cause = f"`{patient.command('fork.config')}` prints it."
-        yield Diagnosis(Level.NOTE, f"the policy in force is {loaded.source}{at}.", cause, "")
+        what = f"the policy in force is {loaded.source}{at}"
+        shows = f"`{patient.command('fork.config')}` prints it."
+        yield Diagnosis(Level.NOTE, f"{what}; {shows}", "", "")
     yield from _release_names(patient, patient.fork.policy)
     origin, ref = patient.fork.policy.remotes.origin, f"refs/heads/{patient.production}"
     if patient.fork.has_production or patient.offline or not patient.fork.url(origin):

@@ -135,7 +135,8 @@ def doctor(s: Session, options: Examination) -> None:
             then=again if able else broken[0].then,
         )
     whys = [why.split("\n", 1) for why in report.unchecked.values() if "\n" in why]
-    if options.checks and report.nothing and whys and not options.offline:
+    asked = options.checks or options.migrate
+    if asked and report.nothing and whys and not options.offline:
         what, then = whys[0]
         raise Refused(f"nothing was checked: {what}.", then=then)
 
@@ -215,7 +216,8 @@ def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> 
             console.say(f"    {finding.what}")
             if finding.level is not Level.NOTE:
                 console.annotate(name, finding.what, sure=finding.level is Level.BROKEN)
-            console.say(finding.cause, head="    why:  ")
+            if finding.cause:
+                console.say(finding.cause, head="    why:  ")
             if finding.then:
                 console.advice("    then: ", finding.then, "cyan")
     if report.healthy:

@@ -128,7 +128,10 @@ def nearest(path: Path, start: Path = Path()) -> Path:
 
 def named(directory: Path) -> str:
     """A directory as it appears in a sentence, where `.` and `..` would be unclear."""
-    return str(directory) if directory.name not in ("", "..") else directory.resolve().name
+    name = directory.resolve().name
+    if directory.name == "..":
+        return str(directory / ".." / name)
+    return str(directory) if directory.name else name
 
 
 def inside(directory: Path) -> str:

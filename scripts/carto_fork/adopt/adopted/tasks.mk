@@ -1,10 +1,11 @@
 # The tasks that keep this fork on its upstream: `make -f <<makefile>> upgrade-<<key>> TAG=<<tag>>`,
-# or `include <<makefile>>` in a Makefile. They need
+# or `include <<makefile>>` in a Makefile, with whose targets none of these collides: each ends in
+# -<<key>>. Without one, `make -f <<makefile>>` prints what to type next. They need
 #   pip install <<hashed>> <<dependencies>>
 #   pip install <<alone>> <<requirements>>
 # Variables: TAG, an upstream release; ARGS, more options, split at spaces.
 
-<<key>>_targets := $(addsuffix -<<key>>,setup status next doctor sync-main upgrade resolve verify \
+<<key>>_targets := $(addsuffix -<<key>>,next setup status doctor sync-main upgrade resolve verify \
 	forecast heal detect guard)
 <<if releases>>
 <<key>>_targets += release-<<key>>
@@ -26,9 +27,9 @@ endif
 <<key>>_fork = set -f; env -u TAG -u ARGS -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL carto-fork
 <<key>>_tag = $${TAG:+--tag="$$TAG"}
 
+next-<<key>>: ; @$(<<key>>_fork) next $$ARGS
 setup-<<key>>: ; @$(<<key>>_fork) setup $$ARGS
 status-<<key>>: ; @$(<<key>>_fork) status $$ARGS
-next-<<key>>: ; @$(<<key>>_fork) next $$ARGS
 doctor-<<key>>: ; @$(<<key>>_fork) doctor $$ARGS
 sync-main-<<key>>: ; @$(<<key>>_fork) sync-main $$ARGS
 upgrade-<<key>>: ; @$(<<key>>_fork) upgrade-carto $(<<key>>_tag) $$ARGS
