@@ -163,12 +163,12 @@ def verify(
     With --drop it records why a loss is intended, so that nobody is asked about it twice. It also
     writes the page for reviewing the merge.
     """
-    from .audit import review
+    from .audit import dropping, review
     from .upgrade import report
 
     revs = {"ours": ours, "theirs": theirs, "result": result}
     if drop or reason:
-        review.drop_lost(s, drop, reason, tag, given=any((*revs.values(), landed)))
+        dropping.drop_lost(s, drop, reason, tag, given=any((*revs.values(), landed)))
     else:
         review.verify_merge(s, tag, revs, landed, report.write_checked)
 

@@ -380,7 +380,7 @@ def test_pr_says_how_to_leave_out_upstreams_development(world: World, github: Gi
     why = json.loads(world.run("next --json").out)["why"]
     done = world.run("branch.pr --title 'feat: x'")
     assert (done.code, on_origin(world), pulls(github)) == (1, "", [])
-    assert "from upstream's main; only stable releases are merged; Guard lets" in done.err
+    assert "from upstream's main; only stable releases are merged; Guard does not let" in done.err
     line = re.search(r"`git (rebase .*)` leaves it out; then", done.err)
     assert line
     world.git(line[1])

@@ -15,7 +15,7 @@ from invoke.context import Context
 from carto_fork.audit import verify
 from carto_fork.fork import recovery
 from carto_fork.fork.fork import open_fork
-from carto_fork.fork.session import LAUNCHERS, safe_settings
+from carto_fork.fork.settings import LAUNCHERS, safe_settings
 from carto_fork.run.shell import Shell
 from carto_fork.run.text import plain
 from workflow import ADOPT

@@ -246,7 +246,7 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
     every = {text for texts in telling.values() for some in texts for text in some}
     found = _elsewhere(sh, fork.path, known.tip, every)
     for what, feature in proposed.items():
-        # A name that upstream has in other files tells less.
+        # A name that upstream has in other files says less.
         best = [min(some, key=lambda x: x in found) for some in telling[what] if some]
         patterns = tuple(dict.fromkeys(map(_pattern, best)))[:_MOST_PATTERNS]
         proposed[what] = structs.replace(feature, patterns=patterns)

@@ -14,17 +14,18 @@ from ..audit import healing, inventory
 from ..fork import branches, detection, records, setup, version_files
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
-from ..fork.tags import Tag, TagUse, classify, newest
+from ..fork.tags import classify
 from ..merge.reverted import reverted_sync
 from ..run import files, git, github
-from ..run.errors import Failed, Refused
+from ..run.errors import Refused
 from ..run.git import Refs
-from ..run.github import Hub, Pull
+from ..run.github import Pull
 from ..run.shell import Shell
 from ..run.text import counted, listed, printable
 from ..upgrade import begun
 from ..upgrade.begun import remembered
 from . import status, under_way
+from .known import Known, review
 from .status import InProgress, Status
 from .under_way import Advice
 
@@ -61,15 +62,8 @@ def of(sh: Shell, fork: Fork, facts: Status, command: Callable[..., str]) -> Adv
     return next(_Adviser(sh, fork, facts, command).all())
 
 
-class _Adviser:
-    """Knows a fork, and what origin and GitHub say about it now."""
-
-    def __init__(self, sh: Shell, fork: Fork, facts: Status, command: Callable[..., str]) -> None:
-        self._sh, self._fork, self._facts, self._command = sh, fork, facts, command
-        self._production = fork.policy.branches.production
-        self._origin = fork.policy.remotes.origin
-        self._at = git.at(fork.path)
-        self._silent = False  # whether GitHub did not answer
+class _Adviser(Known):
+    """Finds what there is to do."""
 
     def all(self) -> Iterator[Advice]:
         """Everything that there is to do, most urgent first."""
@@ -103,50 +97,6 @@ class _Adviser:
         yield from self._unreleased()
         yield from self._draft()
         yield from self._rest()
-
-    # --- What GitHub and origin say
-
-    @cached_property
-    def _remote(self) -> Refs | None:
-        """Origin's production branch, sync branches and tags as they are now; None if origin does
-        not answer."""
-        syncs = self._fork.policy.branches.sync_for("*")
-        wanted = [f"refs/heads/{self._production}", f"refs/heads/{syncs}", "refs/tags/*"]
-        return git.remote_refs(self._sh, self._fork.path, self._origin.name, wanted, git.PATIENCE)
-
-    @property
-    def _lacking(self) -> bool:
-        """Whether origin answers, and has no production branch."""
-        head = f"refs/heads/{self._production}"
-        return self._remote is not None and not self._remote.objects.get(head)
-
-    @property
-    def _hosted(self) -> bool:
-        """Whether origin is on GitHub; only there can tasks open pull requests."""
-        return github.slug_of(self._origin.url) is not None
-
-    @cached_property
-    def _hub(self) -> Hub | None:
-        fork = self._fork
-        return fork.hub(self._origin) if github.can_be_asked(fork.gh, self._origin.url) else None
-
-    def _pull(self, hub: Hub, branch: str) -> Pull | None:
-        """A branch's newest pull request; None if it has none, or GitHub does not answer, which is
-        noted."""
-        asked = {"base": self._production, "state": "all", "head": branch}
-        try:
-            pulls = github.pulls(self._sh, hub, **asked, timeout=git.PATIENCE)
-        except Failed:
-            self._silent = True
-            return None
-        return next((pull for pull in pulls if pull.state == "OPEN"), pulls[0] if pulls else None)
-
-    @cached_property
-    def _syncs(self) -> dict[str, Pull | None]:
-        """The pull requests of the published upgrades, by tag."""
-        there, hub = {*self._fork.published}, self._hub
-        published = [one for one in self._facts.in_progress if one.branch in there]
-        return {one.tag: self._pull(hub, one.branch) if hub else None for one in published}
 
     # --- What every task needs
 
@@ -241,16 +191,6 @@ class _Adviser:
             if self._hub or not self._adopted():
                 yield from self._requested(branch)
 
-    def _merged(self, branch: str) -> Advice:
-        """What brings a published branch into production if nobody can open a pull request."""
-        at, origin, production = self._at, self._origin.name, self._production
-        log = f"log -p --cc {origin}/{production}..{origin}/{branch}"
-        if self._hosted:
-            return Advice(f"{at} {log}", f"{branch} is published: review this, then merge it.")
-        why = f"{branch} is published. Once you have reviewed it (`{at} {log}`), this "
-        line = branches.landing(self._sh, self._fork, branch)
-        return Advice(line, f"{why}brings it into {production}.")
-
     @cached_property
     def _adoptions(self) -> list[str]:
         return waiting(self._sh, self._fork) if self._fork.has_production else []
@@ -288,18 +228,13 @@ class _Adviser:
                 why += "renews what it wrote."
                 yield Advice(self._command("fork.adopt", requirement=self._source), why)
 
-    def _read(self, path: str) -> str | None:
-        """A file of the production branch."""
-        return git.show(self._sh, self._fork.path, self._fork.production_commit, path)
-
     def _upgrade(self, upgrade: InProgress) -> Iterator[Advice]:
         """The next step of an upgrade in progress.
 
         A pull request that a person closed is not opened again.
         """
         sh, fork, tag = self._sh, self._fork, upgrade.tag
-        options = remembered(fork, tag)
-        asked = options.words()
+        asked = remembered(fork, tag).words()
         if self._facts.squashed and self._facts.squashed.name == tag:
             yield from self._heal(self._facts.states_only)
             asked["unhealed"] = True  # nothing proves that a commit brought it
@@ -338,6 +273,16 @@ class _Adviser:
             return
         if wrong := status.failed(fork, upgrade, self._command):
             yield Advice(again, f"{wrong}; then this checks it again, and pushes it.")
+        yield from self._published(upgrade, again, asked)
+
+    def _published(
+        self, upgrade: InProgress, again: str, asked: Mapping[str, bool]
+    ) -> Iterator[Advice]:
+        """The next step of an upgrade whose branch is on origin.
+
+        again: what was typed. asked: its options.
+        """
+        sh, fork, tag = self._sh, self._fork, upgrade.tag
         pull = self._syncs[tag]
         if not self._hosted:
             yield from self._landing(upgrade, asked)
@@ -349,7 +294,7 @@ class _Adviser:
             yield Advice(show, "GitHub did not say whether this branch has a pull request.")
         elif pull is None:
             here = f"refs/heads/{upgrade.branch}" in fork.refs.objects
-            if here and self._hub and not (asked["no_pr"] or options.automatic):
+            if here and self._hub and not (asked["no_pr"] or remembered(fork, tag).automatic):
                 yield Advice(again, f"{upgrade.branch} is published; this opens its pull request.")
             why = f"{upgrade.branch} is published; this opens its pull request. To give it up: "
             why += f"{self._at} push {self._origin.name} --delete {upgrade.branch}"
@@ -361,7 +306,7 @@ class _Adviser:
             more = f". Nothing has tested it since its conflicts were resolved: `{test}` does"
             untested = status.is_untested(sh, fork, upgrade) and not status.is_ticked(fork, pull)
             more = more if untested else ""
-            yield _review(self._hub, pull, f"{branches.NEVER_SQUASHED}{more}")
+            yield review(self._hub, pull, f"{branches.NEVER_SQUASHED}{more}")
         elif pull.state == "MERGED":
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")
 
@@ -451,23 +396,6 @@ class _Adviser:
         why = f"{why or f'{healing.described(lost)}.'} This {does}."
         yield Advice(healing.way_out(lost, self._command), why)
 
-    def _requested(self, branch: str, how: str = "") -> Iterator[Advice]:
-        """The next step of a published branch that is not merged yet.
-
-        how: how it has to be merged; "" if that does not matter.
-        """
-        hub = self._hub
-        if hub is None:
-            yield self._merged(branch)
-            return
-        pull = self._pull(hub, branch)
-        if pull is None:
-            ref = self._fork.tracking(self._origin, branch)
-            create = branches.requesting(self._sh, self._fork, branch, ref, how)
-            yield Advice(create, f"{branch} is published: ask for a review.")
-        elif pull.state == "OPEN":
-            yield _review(hub, pull, how)
-
     def _change(self) -> Iterator[Advice]:
         """The next step for a branch with a fork change that is checked out."""
         fork, branches = self._fork, self._fork.policy.branches
@@ -503,14 +431,9 @@ class _Adviser:
             if pull.commit != local:
                 why = f"Pull request {pull.number} differs from {printable(branch)} here."
                 yield Advice(self._command("branch.pr"), why)
-            yield _review(self._hub, pull)
+            yield review(self._hub, pull)
 
     # --- Releases
-
-    @cached_property
-    def _own_release(self) -> Tag | None:
-        names = [*self._fork.refs.tags(), *(self._remote.tags() if self._remote else ())]
-        return newest(names, self._fork.policy.tags, TagUse.OWN)
 
     @cached_property
     def _releases(self) -> bool:
@@ -622,15 +545,3 @@ class _Adviser:
         head = here.head if here and here.head != git.NULL else ""
         over = status.landed(self._sh, fork, contained, head)
         yield Advice("", f"Nothing to do: {self._production} {has}.{over}")
-
-
-def _review(hub: Hub, pull: Pull, how: str = "") -> Advice:
-    """What to do about an open pull request. how: how to merge it, if that matters."""
-    if pull.approved:
-        more = how.removeprefix(branches.NEVER_SQUASHED)
-        why = f"Pull request {pull.number} is approved; this merges it with a merge commit{more}."
-        return Advice(github.merge(hub, pull.number), why)
-    merge = f"{branches.NEVER_SQUASHED}: `{github.merge(hub, pull.number)}`"
-    how = f"; {how.replace(branches.NEVER_SQUASHED, merge)}" if how else ""
-    why = f"Pull request {pull.number} is waiting for a review{how}."
-    return Advice(github.view(hub, pull.number), why)

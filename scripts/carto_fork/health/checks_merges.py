@@ -415,7 +415,7 @@ def _tried(patient: Patient, migrations: Mapping[str, str]) -> Iterator[Diagnosi
     try:
         stopped = apply(patient.sh, patient.database, scripts)
     except Unreachable as no:
-        start = "start PostgreSQL, or say where it is with PGHOST, PGPORT and PGUSER; then run the "
+        start = "start PostgreSQL, or name its server with PGHOST, PGPORT and PGUSER; then run the "
         raise Unchecked(f"{no}\n{start}same command again.") from None
     if stopped is None:
         what = f"{counted(len(scripts), 'migration')} applied to {where}, in order."

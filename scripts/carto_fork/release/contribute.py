@@ -233,8 +233,8 @@ def _require_right_merge(s: Session, fork: Fork, work: Path, head: str) -> None:
 
 
 def _require_allowed(s: Session, fork: Fork, work: Path, onto: str, head: str) -> None:
-    """Raises Refused if a branch has commits that `ci.guard` stops: of upstream's development, or
-    with subjects that are not conventional.
+    """Raises Refused if a branch has commits that `ci.guard` stops: from upstream's development
+    branch, or with subjects that are not conventional.
 
     onto: the production branch's commit.
     """
@@ -243,7 +243,7 @@ def _require_allowed(s: Session, fork: Fork, work: Path, onto: str, head: str) -
     ):
         production = fork.policy.branches.production
         raise Refused(
-            f"{found[0].what}; {guard.CHECK} lets that not into {production}.",
+            f"{found[0].what}; {guard.CHECK} does not let that into {production}.",
             then=f"{found[0].then.rstrip('.')}; then run the same command again.",
         )
     odd = guard.unconventional(s.sh, fork, onto, f"refs/heads/{head}")

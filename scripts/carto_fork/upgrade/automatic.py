@@ -26,7 +26,8 @@ from ..run.steps import Condition, Journal, Plan
 from ..run.text import counted, in_actions, listed, printable
 from . import begun, plan, proposals, pull_request, report, steps, upgrade
 from .begun import Options, unresolved
-from .work import Work, propose, require_nothing_left, say_sides, waits
+from .left import propose, require_nothing_left, say_sides
+from .work import Work, waits
 
 
 def resolve(

@@ -428,35 +428,44 @@ def _say_end(
         console.next(command("next"))
     else:
         console.say(f"Done: {result['published_to']} is at {head}.", "green")
-        for sentence in work.replaced:
-            console.say(sentence)
-        opened = steps.REQUESTED in upgrade.plan.conditions
-        never = "merge it with a merge commit, never squash it."
-        if not opened:
-            text = pull_request.text_path(fork, result["tag"])
-            console.row("Text for its pull request: ", str(git.nearest(text)))
-        # What production has since has to be taken in first.
-        has = git.is_ancestor(s.sh, fork.path, fork.production_commit, result["head"])
-        if not has:
-            console.say(f"{production} has new commits, which have to be taken in first.", "yellow")
-            console.next(command("next"))
-        elif opened:
-            hub, number = fork.hub(fork.policy.remotes.origin), work.request or quote(sync)
-            waiting = [one for one in work.sync.proposals if not one.accepted] if work.sync else []
-            if waiting:
-                count = counted(len(waiting), "resolution")
-                console.say(f"{count} by a program: nobody has accepted them yet. To accept one:")
-                accept = partial(command, "resolve-conflicts", pr=str(number))
-                for one in waiting:
-                    console.row("    ", accept(accept_proposal=one.path))
-            console.say(f"Have it reviewed; {never.rstrip('.')}:")
-            console.row("    ", github.merge(hub, number))
-            console.next(github.view(hub, number))
-        elif github.slug_of(fork.policy.remotes.origin.url):
-            console.say(f"Next: open a pull request from {sync} to {production}; {never}")
-        else:
-            console.say(f"Have it reviewed. On your host, {never} Or from here:")
-            console.next(again(**replace(options, direct=True).words()))
+        _say_published(s, upgrade, work, options, result)
+
+
+def _say_published(
+    s: Session, upgrade: Upgrade, work: Work, options: Options, result: dict[str, Any]
+) -> None:
+    """Print how an upgrade whose sync branch is on origin gets into production."""
+    console, command, fork, sync = s.console, s.command, work.fork, result["branch"]
+    production, origin = fork.policy.branches.production, fork.policy.remotes.origin
+    for sentence in work.replaced:
+        console.say(sentence)
+    opened = steps.REQUESTED in upgrade.plan.conditions
+    never = "merge it with a merge commit, never squash it."
+    if not opened:
+        text = pull_request.text_path(fork, result["tag"])
+        console.row("Text for its pull request: ", str(git.nearest(text)))
+    # What production has since has to be taken in first.
+    if not git.is_ancestor(s.sh, fork.path, fork.production_commit, result["head"]):
+        console.say(f"{production} has new commits, which have to be taken in first.", "yellow")
+        console.next(command("next"))
+    elif opened:
+        hub, number = fork.hub(origin), work.request or quote(sync)
+        waiting = [one for one in work.sync.proposals if not one.accepted] if work.sync else []
+        if waiting:
+            count = counted(len(waiting), "resolution")
+            console.say(f"{count} by a program: nobody has accepted them yet. To accept one:")
+            accept = partial(command, "resolve-conflicts", pr=str(number))
+            for one in waiting:
+                console.row("    ", accept(accept_proposal=one.path))
+        console.say(f"Have it reviewed; {never.rstrip('.')}:")
+        console.row("    ", github.merge(hub, number))
+        console.next(github.view(hub, number))
+    elif github.slug_of(origin.url):
+        console.say(f"Next: open a pull request from {sync} to {production}; {never}")
+    else:
+        console.say(f"Have it reviewed. On your host, {never} Or from here:")
+        landing = replace(options, direct=True).words()
+        console.next(command("upgrade-carto", tag=result["tag"], **landing))
 
 
 def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str) -> None:
