@@ -685,7 +685,7 @@ def test_drop_is_refused_beside_uncommitted_changes(prepared: World, state: str)
     assert done.err == message(f"{WORK} has uncommitted changes.", then)
     assert (done.code, prepared.git("rev-parse HEAD", repo=work)) == (1, head)
     there = prepared.run(f"verify --drop {ROUTER} --reason why", cwd=work)
-    assert there.err.startswith(f"Refused: {work.name} has uncommitted changes.\n")
+    assert there.err.startswith(f"Refused: ../{work.name} has uncommitted changes.\n")
 
 
 def test_pasted_dry_output_of_drop_drops_the_change(prepared: World) -> None:
@@ -874,11 +874,11 @@ def test_what_both_sides_have_and_the_merge_lacks_is_to_be_looked_at(prepared: W
     prepared.git("commit --quiet --all -m 'chore: mine'", repo=work)
     told = json.loads(prepared.run(f"verify --repo {WORK} --tag {TAG} --json").out)
     found = {f["what"]: f["certain"] for f in told["findings"] if f["check"].endswith("merging")}
-    lacks = f"{cut}: 1 line that both sides have, such as: {left.strip()}"
-    form = f"{cut}: 1 line that both sides have in another form, such as: {edited.strip()}1, which "
+    lacks = f"{cut}: 1 line that both sides have is gone: {left.strip()}"
+    form = f"{cut}: 1 line that both sides have is different now: {edited.strip()}1, which "
     form += f"was: {edited.strip()}"
     gone = f"the merge lacks {gone}, which both sides have"
-    more = f"{only}: 1 line that neither side has, such as: }} a slip ("
+    more = f"{only}: 1 line that neither side has: }} a slip ("
     assert found == {gone: False, lacks: False, form: False, more: False}
 
 
@@ -976,7 +976,10 @@ def test_a_decision_that_a_person_takes_back_leaves_no_record(paused: World) -> 
     before = (work / "carto_drops.toml").read_text()
     kept = paused.run("resolve-conflicts --keep-fork Dockerfile --reason ours")
     assert (work / "carto_drops.toml").read_text() != before
-    assert "git -C ../litellm.upstream-sync-v1.77.2-stable checkout -m -- Dockerfile" in kept.out
+    assert (
+        "git -C ../litellm.upstream-sync-v1.77.2-stable checkout --conflict=diff3 -- Dockerfile"
+        in kept.out
+    )
     paused.git("checkout --quiet -m -- Dockerfile", repo=work)
     done = paused.run("resolve-conflicts --accept-upstream Dockerfile --reason theirs")
     assert "no longer dropped, so the record is gone (ours): Dockerfile\n" in done.out
@@ -1185,8 +1188,8 @@ def test_a_choice_creates_a_missing_drops_file(world: World) -> None:
         pytest.param(
             "--accept-upstream Makefile --reason why",
             "Makefile is not in conflict.",
-            f"`git -C {PAUSED_WORK} checkout -m -- Makefile` puts its conflict back; then run "
-            "`invoke resolve-conflicts --accept-upstream Makefile --reason why` again.",
+            f"`git -C {PAUSED_WORK} checkout --conflict=diff3 -- Makefile` puts its conflict back; "
+            "then run `invoke resolve-conflicts --accept-upstream Makefile --reason why` again.",
             id="no conflict",
         ),
         pytest.param(
@@ -2001,7 +2004,7 @@ def test_drift_is_reset_on_a_branch_for_it_alone(drifted: World, where: str) -> 
     done = drifted.run("fork.inventory --reset")
     branch = "git switch -c chore/reset-drift refs/remotes/origin/carto/main"
     said = message(
-        "litellm is not a clean checkout of a separate branch.",
+        "../litellm is not a clean checkout of a separate branch.",
         f"{branch}, then run `invoke fork.inventory --reset` again.",
     )
     assert (done.err, done.code) == (said, 1)
@@ -2223,7 +2226,7 @@ def test_a_feature_of_short_words_is_proposed_and_one_of_none_is_named(world: Wo
     proposed = {one["name"]: one.get("patterns") for one in tomli.loads(out)["feature"]}
     assert proposed["an offset"] == [r"\bOFFSET\b"]
     assert proposed["our port"] == ['"cadiz"']
-    [line] = [line for line in out.splitlines() if line.startswith("# ")]
+    [line] = [line for line in out.splitlines() if line.startswith("# Not ")]
     assert line.startswith("# Not proposed, since no name in it is only the fork's: a limit (")
     assert commits[2][:10] in line
 

@@ -95,7 +95,7 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
     assert world.call(f"gh pr review 1 --approve {FORK}".split()).code == 0
     command, why = following(world)
     assert command == merge
-    assert why.startswith("Pull request 1 is approved; this merges it with a merge commit.")
+    assert why.startswith("Pull request 1 is approved; once its checks pass, this merges it with a")
     assert follow(world).code == 0
     assert following(world) == (
         "git fetch origin",
@@ -653,7 +653,7 @@ def test_next_reports_an_unreachable_origin(world: World) -> None:
 def test_next_suggests_clone_or_init_outside_a_fork(world: World, tmp_path: Path) -> None:
     assert following(world, cwd=tmp_path) == (
         "git clone https://github.com/CartoDB/litellm.git",
-        f"{tmp_path.name} is not a git repository.",
+        f"../{tmp_path.name} is not a git repository.",
     )
     assert following(world, cwd=world.place)[0] == "invoke next --repo litellm"
     world.call(["git", "init", "--quiet", "other"], cwd=tmp_path)

@@ -68,7 +68,7 @@ def test_a_file_that_is_staged_with_its_markers_is_not_committed(world: World) -
         f"2 conflicts left in ../litellm.upstream-sync-{PAUSED}" in world.run("status --json").out
     )
     said = world.run("resolve-conflicts --keep-fork Dockerfile --reason ours").err
-    assert " checkout -m -- Dockerfile` puts its conflict back; then run " in said
+    assert " checkout --conflict=diff3 -- Dockerfile` puts its conflict back; then run " in said
     assert world.git("rev-parse HEAD", repo=work) == before
 
 

@@ -489,7 +489,8 @@ def test_a_sync_branch_that_is_behind_origin_is_refused(world: World) -> None:
     theirs = push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
     what = f"{SYNC} on origin has 1 commit that yours lacks."
     take = f"git fetch origin {SYNC}:{SYNC}"
-    refused(world, message(what, f"{take}, {AGAIN}", FETCHED))
+    refused(world, message(what, f"`{take}` (this takes them in), {AGAIN}", FETCHED))
+    assert take in world.run("next").out
     world.call(take.split())
     done = world.run(f"{UPGRADE} --no-push --no-tests")
     assert done.code == 0, done.err
@@ -502,8 +503,8 @@ def test_a_sync_branch_that_diverged_from_origin_is_refused(world: World) -> Non
     push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
     what = f"{SYNC} on origin has 1 commit that yours lacks."
     both = f"git log --oneline --left-right {SYNC}...origin/{SYNC}"
-    yours = f"to discard yours: `invoke {UPGRADE} --abort`, {AGAIN}"
-    refused(world, message(what, f"{both}; {yours}", FETCHED))
+    yours = f"this shows both; to discard yours: `invoke {UPGRADE} --abort`"
+    refused(world, message(what, f"`{both}` ({yours}), {AGAIN}", FETCHED))
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from world import (
     World,
     commit_in,
     ghs,
+    land,
     push_as_colleague,
     resolved_by_hand,
     slow_but,
@@ -483,6 +484,31 @@ def test_an_upgrade_whose_pull_request_failed_says_what_finishes_it(
     assert world.git(f"rev-parse {SYNC}", repo=world.origin)
     assert world.run(f"upgrade-carto --tag {TAG} --no-tests").code == 0
     assert len(pulls(github)) == 1
+
+
+def test_a_reverted_sync_is_noticed_in_a_clone_that_has_no_tag_of_its_release(
+    world: World, github: GitHub
+) -> None:
+    """As a job's has none; the revert took the record of the tag away, too."""
+    assert world.run(f"upgrade-carto --tag {TAG} --no-tests").code == 0
+    landed = land(world, TAG)
+    world.git("switch --quiet --detach origin/carto/main")
+    world.git("revert --no-edit -m 1 HEAD")
+    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    job = world.place / "job"
+    settings = ["clone", "--quiet", "--no-tags", "--config"]
+    settings += [f"include.path={world.place / 'clone.config'}", str(world.origin), str(job)]
+    world.git("", *settings)
+    world.git("remote set-url origin https://github.com/CartoDB/litellm.git", repo=job)
+    assert TAG not in world.git("tag", repo=job)
+    assert world.run("setup", cwd=job).code == 0
+    before = len(pulls(github))
+    done = world.run(f"ci.sync --no-tests --tag {NEXT}", cwd=job)
+    assert (done.code, len(pulls(github))) == (1, before), done.out
+    said = f"reverted the sync to {TAG}:"
+    assert said in " ".join(done.err.split())
+    guarded = world.run(f"ci.guard --range {landed}..origin/carto/main", cwd=job)
+    assert said in " ".join(guarded.out.split())
 
 
 def test_detect_reports_the_newest_release(world: World, github: GitHub, tmp_path: Path) -> None:

@@ -795,7 +795,9 @@ def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(
     assert ("<<<<<<<" in beside.read_text()) == (style == "merge")
     # A word about such a file would overwrite it, so it is refused, and nothing else is done.
     again = world.run("resolve-conflicts --keep-fork litellm/router.py --reason why")
-    keep, discard = (f"`git {what} -- litellm/router.py`" for what in ("add", "checkout -m"))
+    keep, discard = (
+        f"`git {what} -- litellm/router.py`" for what in ("add", "checkout --conflict=diff3")
+    )
     assert again.err == message(
         "litellm/router.py is edited by hand.",
         f"to keep what you did: {keep}, and name it in no option; to discard it: {discard}, "

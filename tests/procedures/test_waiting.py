@@ -104,6 +104,36 @@ def test_a_pull_request_that_waits_for_a_person_is_left_alone(world: World, gith
     assert len(pulls(github)) == 1
 
 
+@pytest.mark.parametrize("commits", [False, True])
+def test_who_was_overtaken_is_led_out(world: World, github: GitHub, commits: bool) -> None:
+    """Somebody finishes a pull request in one clone while another one is at it in theirs."""
+    other = world.place / "colleague"
+    settings = f"include.path={world.place / 'clone.config'}"
+    url = "https://github.com/CartoDB/litellm.git"
+    line = f"-c protocol.https.allow=always clone --quiet --config {settings} {url} {other}"
+    world.git(line, repo=world.place)
+    assert world.run("setup", cwd=other).code == 0
+    begun = f"resolve-conflicts --pr 1 --keep-fork {LEFT[0]} --reason Mine."
+    assert world.run(begun, cwd=other).code == 3
+    if commits:
+        work = world.place / f"colleague.upstream-sync-{NEXT}"
+        world.git(f"checkout --ours -- {LEFT[1]}", repo=work)
+        world.git("commit --quiet --all -m 'fix: mine'", repo=work)
+    assert world.run(FINISH).code == 0
+    stopped = world.run("resolve-conflicts --pr 1", cwd=other)
+    assert stopped.code == 1
+    assert f"somebody has pushed to {SYNC_NEXT}, and ../colleague." in stopped.err
+    world.git("fetch --quiet origin", repo=other)
+    advice = json.loads(world.run("next --json", cwd=other).out)
+    assert f"origin has commits on {SYNC_NEXT} that yours lacks" in advice["why"]
+    assert f"`{advice['command']}`" in stopped.err
+    abort = f"upgrade-carto --tag {NEXT} --abort"
+    assert f"invoke {abort}" in stopped.err
+    assert world.run(abort, cwd=other).code == 0
+    done = json.loads(world.run("next --json", cwd=other).out)
+    assert done["command"].startswith("gh pr view 1") or "gh pr view 1" in done["command"]
+
+
 def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     world: World, github: GitHub
 ) -> None:

@@ -248,11 +248,22 @@ class _Versions:
 
     def forgotten(self, lines: Iterable[str]) -> tuple[str, ...]:
         """The words in some lines that only this side has, and that the result lacks, longest
-        first; numbers do not count, since other ones replace them."""
-        own = self.vocabulary - self._word_sets[3]
+        first; numbers do not count, since other ones replace them. A name such as ``libffi-dev``
+        is one if each of its parts is somewhere else, too."""
+        own, lines = self.vocabulary - self._word_sets[3], list(lines)
         words = (word for line in lines for word in words_of(line))
-        gone = (word for word in words if word.lower() in own and not word[0].isdigit())
+        gone = [word for word in words if word.lower() in own and not word[0].isdigit()]
+        names = (name for line in lines for name in _NAME.findall(line))
+        base, _, other, result = self._texts
+        gone += [x for x in names if x not in base + other + result and own.isdisjoint(_parts(x))]
         return tuple(sorted(dict.fromkeys(gone), key=len, reverse=True))
+
+
+_NAME = re.compile(r"[^\W\d]\w*(?:[.-][^\W\d]\w*)+")
+
+
+def _parts(name: str) -> list[str]:
+    return [word.lower() for word in words_of(name)]
 
 
 def _edit(line: str, other: str) -> tuple[Counter[str], Counter[str]]:

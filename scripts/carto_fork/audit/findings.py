@@ -159,12 +159,14 @@ def beyond(
     everywhere = changed & mine.keys() & other.keys()
     lines, edited = _gone(sh, repo, [base, *trees], everywhere)
     if lines:
-        yield of_lines(lines, "that both sides have", certain=False)
+        one = sum(map(len, lines.values())) == 1
+        yield of_lines(lines, f"that both sides have {'is' if one else 'are'} gone", certain=False)
     if edited:
         path, ((old, new), *_) = next(iter(edited.items()))
-        number = counted(sum(map(len, edited.values())), "line")
-        what = f"{listed([*edited], _MOST_NAMED)}: {number} that both sides have in another form, "
-        what += f"such as: {new}, which was: {old}"
+        count = sum(map(len, edited.values()))
+        what = f"{listed([*edited], _MOST_NAMED)}: {counted(count, 'line')} that both sides have "
+        what += "is different now" if count == 1 else "are different now, such as"
+        what += f": {new}, which was: {old}"
         shown = [x for path, its in edited.items() for x in (path, *_turned(its))]
         yield Finding(EDITED, what, path, certain=False, paths=(*edited,), lines=(*shown,))
     alone = {
@@ -227,8 +229,9 @@ def of_lines(
     then: what to do.
     """
     path, first = next(iter(lines.items()))
-    number = counted(sum(map(len, lines.values())), "line")
-    what = f"{listed([*lines], _MOST_NAMED)}: {number} {whose}, such as: {first[0]}"
+    count = sum(map(len, lines.values()))
+    such = "" if count == 1 else ", such as"
+    what = f"{listed([*lines], _MOST_NAMED)}: {counted(count, 'line')} {whose}{such}: {first[0]}"
     shown = [x for path, its in lines.items() for x in (path, *(f"{sign} {x}" for x in its))]
     paths = tuple(lines)
     return Finding(check, what, path, certain=certain, paths=paths, lines=(*shown,), then=then)

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..ci import notify
 from ..fork import records, releases, tags, version_files
 from ..fork.fork import Fork, require_whole_history
-from ..fork.patterns import globs
-from ..fork.policy import CODE_OWNERS, POLICY_FILE, load_policy
+from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.session import Session
 from ..fork.tags import TagUse
 from ..merge import authorship, conflicts, syncs
 from ..merge.hunks import Customisations
 from ..merge.reverted import Empty, reverted_sync
 from ..merge.syncs import newer_side
-from ..run import git, github
-from ..run.errors import CheckFailed, Failed, Refused, Usage
+from ..run import git
+from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import advice, counted, plain, printable
-from . import places, ranges, verify
+from . import approvals, places, ranges, verify
 from .findings import EVIL, Finding, described
 from .ranges import Range
-from .soundness import can_report
-
-CHECK = "Guard"
-"""The name of the status check: of the job in the guard workflow."""
 
 
 def guard(s: Session, among: str, pre_push: bool) -> None:
@@ -62,7 +55,7 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     if checked:
         upstream = _Upstream(s.sh, fork)
         for each in checked:
-            findings += _proposals(s, fork, each)
+            findings += approvals.proposals(s, fork, each)
             findings += _check(s.sh, fork, upstream, each)
         if not upstream.online:
             name = fork.policy.remotes.upstream.name
@@ -115,13 +108,13 @@ def _report(s: Session, fork: Fork, checked: Sequence[Range], every: Sequence[Fi
 def _then(s: Session, checked: Sequence[Range], findings: Sequence[Finding]) -> str:
     """What to do about findings."""
     checks = {finding.check for finding in findings}
-    if checks == {APPROVAL}:
+    if checks == {approvals.APPROVAL}:
         ways = dict.fromkeys(finding.then for finding in findings)
         return (
             "\n".join(filter(None, ways))
             or "once it is approved, run this job again (Re-run jobs)."
         )
-    if checks == {PROPOSAL}:
+    if checks == {approvals.PROPOSAL}:
         return "read what was proposed, and accept it; then run the same command again."
     if "markers" in checks and (sync := next((each.sync for each in checked if each.sync), "")):
         return s.command("resolve-conflicts", pr=sync)
@@ -215,7 +208,7 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     yield from _configuration(sh, fork, each)
     brought = _Brought(sh, fork, upstream, each.base, each.head)
     own, stable = brought.own, brought.stable
-    yield from _unapproved(sh, fork, each, stable)
+    yield from approvals.unapproved(sh, fork, each, stable)
     yield from _development(sh, fork, upstream, brought, each.head)
     read = authorship.of_fork(sh, fork, each.head, *stable, *upstream.tips)
     squashed = [
@@ -287,85 +280,6 @@ def _unconventional(own: Iterable[_Commit], read: Customisations | None = None) 
     ]
 
 
-def _unapproved(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> Iterator[Finding]:
-    """That nobody has approved changes to what this check relies on. stable: see `_judges`."""
-    hosted = github.slug_of(fork.policy.remotes.origin.url)  # elsewhere no check runs
-    deciding, reporting = _judges(sh, fork, each, stable)
-    if not (hosted and (deciding or reporting)):
-        return
-    unknown = ""
-    try:
-        if each.pull and _approved(sh, fork, each):
-            return
-    except Failed as no:
-        unknown = f" Whether somebody has, this job could not find out: {no.what}"
-    decide = "decides" if len(deciding) == 1 else "decide"
-    said = [f"{_both(deciding)}, which {decide} what {CHECK} checks"] * bool(deciding)
-    can = f"which can report a check of the name {CHECK}, too"
-    said += [f"{_both(reporting)}, {can}"] * bool(reporting)
-    whose = "this pull request" if each.pull else each.what
-    what = f"{whose} changes {'; and '.join(said)}. Somebody else with push access has to approve "
-    what += f"commit {each.head[:10]}." if each.pull else "that in the pull request."
-    then = _READS if unknown else ""
-    yield Finding(APPROVAL, what + unknown, certain=bool(each.pull), then=then)
-
-
-def _both(paths: Sequence[str]) -> str:
-    """All of some paths, in words."""
-    return " and ".join(filter(None, [", ".join(paths[:-1]), paths[-1]])) if paths else ""
-
-
-APPROVAL, PROPOSAL = "approval", "proposal"
-"""The names of two checks that wait for people."""
-_READS = (
-    "let this job's gh read pull requests (`pull-requests: read` in `permissions`, and GH_TOKEN), "
-    "then run the job again."
-)
-_WORKFLOWS = ".github/workflows/"
-_CALLED = re.compile(r"\buses:\s*[\"']?\./([^\s\"'#]+)")
-"""How a workflow calls an action or a workflow of the same repository."""
-
-
-def _judges(
-    sh: Shell, fork: Fork, each: Range, stable: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """The files that change and that this check relies on, and those that can report another check
-    of its name.
-
-    stable: the releases that it brings; CODEOWNERS may equal one of theirs.
-    """
-    files = fork.policy.files
-    bases = git.merge_bases(sh, fork.path, each.base, each.head)
-    trees = [git.tree(sh, fork.path, c) for c in (each.head, each.base, *bases, *stable)]
-    now, before = trees[0], trees[1 : len(bases) + 2]
-    called: set[str] = set()
-    unread = [files.guard] if files.guard else []
-    while unread:  # what is called may call more
-        texts = [git.show(sh, fork.path, each.base, path) or "" for path in unread]
-        new = {path.strip("/") for text in texts for path in _CALLED.findall(text)} - called
-        called |= new
-        unread = [p for p in _below(new, trees[1]) if p.endswith((".yml", ".yaml"))]
-    inside = sorted({*_below(called, now), *_below(called, trees[1])})
-    judges = (POLICY_FILE, files.guard, files.dependencies, files.requirements, *inside)
-    changed = [p for p in judges if p and all(tree.get(p) != now.get(p) for tree in before)]
-    changed += [p for p in CODE_OWNERS if all(tree.get(p) != now.get(p) for tree in trees[1:])]
-    workflows = {
-        path: f"{each.head}:{path}"
-        for path, entry in now.items()
-        if path.startswith(_WORKFLOWS) and path.endswith((".yml", ".yaml")) and "\n" not in path
-        if path not in changed and all(tree.get(path) != entry for tree in before)
-    }
-    kept = git.blobs(sh, fork.path, workflows.values())
-    reporting = [p for p, name in workflows.items() if can_report(kept.get(name, ""), CHECK)]
-    return [*map(printable, changed)], [*map(printable, reporting)]
-
-
-def _below(called: set[str], tree: git.Tree) -> list[str]:
-    """The files of a commit that are one of these paths, or below one."""
-    places = tuple(f"{path}/" for path in called)
-    return [path for path in tree if f"{path}/".startswith(places)] if places else []
-
-
 _READERS: Mapping[str, Callable[[str], object]] = {
     POLICY_FILE: load_policy,
     **records.READERS,
@@ -410,72 +324,6 @@ def _version(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterato
     if not is_releases and not reverted_sync(sh, fork, each.head):
         what = f"the version would be {now}, which is lower than {before}"
         yield Finding("version", printable(what), then=f"`bump-version --to {before}` sets it.")
-
-
-def _proposals(s: Session, fork: Fork, each: Range) -> Iterator[Finding]:
-    """Proposals of programs in a sync that nobody has accepted in their present form.
-
-    They may be pushed to their pull request, where people read them.
-    """
-    base, now = (_proposed(s.sh, fork, commit) for commit in (each.base, each.head))
-    waiting = [proposal for proposal in now if proposal not in base]
-    names = [f"{each.head}:{proposal.path}" for proposal in waiting if "\n" not in proposal.path]
-    objects = dict(zip(names, git.objects(s.sh, fork.path, names), strict=True))
-    for proposal in waiting:
-        current = objects.get(f"{each.head}:{proposal.path}", "").split(" ")[0]
-        if proposal.accepted and proposal.object == current:
-            continue
-        if _is_approved_by_owner(s.sh, fork, each, proposal.path):
-            continue
-        state = "has changed since it was accepted" if proposal.accepted else "nobody has accepted"
-        what = f"{proposal.path}: what `{proposal.by}` proposed there {state}; read it, then: "
-        request = each.sync or fork.policy.branches.sync_for(proposal.release)
-        what += s.command("resolve-conflicts", pr=request, accept_proposal=proposal.path)
-        yield Finding(PROPOSAL, printable(what), proposal.path, certain=each.landing)
-
-
-def _proposed(sh: Shell, fork: Fork, commit: str) -> Sequence[records.Proposal]:
-    with suppress(Refused):  # `_configuration` reports it
-        return records.read_proposals(git.show(sh, fork.path, commit, records.PROPOSALS_FILE))
-    return ()
-
-
-def _is_approved_by_owner(sh: Shell, fork: Fork, each: Range, path: str) -> bool:
-    """Whether an owner of a file, according to the base commit, has approved exactly this
-    commit."""
-    if not each.pull:
-        return False
-    named = {*fork.policy.pull_requests.reviewers, *owners(sh, fork.path, each.base, path)}
-    with suppress(Failed):  # a person can still accept it
-        return _approved(sh, fork, each, {name.lstrip("@").lower() for name in named})
-    return False
-
-
-def owners(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
-    """The owners of a file, as GitHub reads them: those of the last matching pattern in the first
-    CODEOWNERS file. https://docs.github.com/articles/about-code-owners"""
-    texts = (git.show(sh, repo, commit, place) for place in CODE_OWNERS)
-    owners: list[str] = []
-    for line in (next((text for text in texts if text is not None), "")).splitlines():
-        pattern, *named = line.partition("#")[0].split() or [""]
-        with suppress(ValueError):  # GitHub skips such a line, too
-            owners = named if pattern and globs([pattern]).match_file(path) else owners
-    return owners
-
-
-def _approved(sh: Shell, fork: Fork, each: Range, people: set[str] | None = None) -> bool:
-    """Whether GitHub says that somebody with push access has approved a pull request's commit.
-
-    people: those who count, in lower case; None for everybody. Raises Failed if it cannot be asked.
-    """
-    origin = fork.policy.remotes.origin
-    if not github.can_be_asked(fork.gh, origin.url):
-        raise Failed(github.MISSING, then=_READS)
-    hub = fork.hub(origin)
-    said = dict(github.reviews(sh, hub, each.pull, each.head))
-    approving = [who for who, state in said.items() if state == "APPROVED"]
-    counting = (who for who in approving if people is None or who.lower() in people)
-    return any(github.may_push(sh, hub, who) for who in counting)
 
 
 def _heals(sh: Shell, fork: Fork, upstream: _Upstream, commit: _Commit, foreign: set[str]) -> bool:

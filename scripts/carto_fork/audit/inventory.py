@@ -178,7 +178,8 @@ def _short(lines: Iterable[str], theirs: str) -> list[str]:
 
 
 def _telling(own: Sequence[str], theirs: str) -> list[str]:
-    """Texts by which to recognise the fork's lines of a file, the best ones first.
+    """Texts by which to recognise the fork's lines of a file: the best kind first, and of each kind
+    the longest.
 
     theirs: upstream's text of the file.
     """
@@ -187,7 +188,8 @@ def _telling(own: Sequence[str], theirs: str) -> list[str]:
     named = [name for name in defined if name not in theirs]
     words = [x for line in own for x in _WORD.findall(line) if x not in theirs]
     lines = [line for line in own if substantive(line)]  # not one such as `else:`
-    return sorted(set(named or words or _short(own, theirs) or lines), key=lambda x: (-len(x), x))
+    kinds = (named, words, _short(own, theirs), lines)
+    return [text for kind in kinds for text in sorted({*kind}, key=lambda x: (-len(x), x))]
 
 
 def _pattern(telling: str) -> str:
@@ -196,10 +198,10 @@ def _pattern(telling: str) -> str:
     return rf"\b{pattern}\b" if re.fullmatch(r"\w{1,7}", telling) else pattern
 
 
-def _elsewhere(sh: Shell, repo: Path, commit: str, texts: Set[str]) -> set[str]:
-    """Those of some texts that a commit has in any file."""
+def _elsewhere(sh: Shell, repo: Path, commits: Sequence[str], texts: Set[str]) -> set[str]:
+    """Those of some texts that one of some commits has in any file."""
     words = ["git", "-C", str(repo), "grep", "-I", "-h", "-o", "-F", "--no-color", "-f", "-"]
-    return set(sh.read([*words, commit], feed=texts).out.split("\n")) if texts else set()
+    return set(sh.read([*words, *commits], feed=texts).out.split("\n")) if texts else set()
 
 
 def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
@@ -244,7 +246,7 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
         origin = f"{commit.name[:10]} ({commit.date})"
         proposed[what] = Feature(name=what, files=tuple(files), origin=origin)
     every = {text for texts in telling.values() for some in texts for text in some}
-    found = _elsewhere(sh, fork.path, known.tip, every)
+    found = _elsewhere(sh, fork.path, [known.base, known.tip], every)
     for what, feature in proposed.items():
         # A name that upstream has in other files says less.
         best = [min(some, key=lambda x: x in found) for some in telling[what] if some]
@@ -297,6 +299,8 @@ def show(s: Session, section: str, resets: bool, scan: bool) -> None:
         if not s.json:
             feat = " of a `feat:` commit" if fork.policy.messages.conventional else ""
             s.sh.show(manifest(proposed) or f"# Nothing{feat} to propose.")
+            if proposed and feat:
+                s.sh.show("# Only commits with the type `feat` are here. Add what else must stay.")
     elif "features" in shown:
         require_production(fork)
         missing = missing_features(s.sh, fork)

@@ -55,7 +55,7 @@ def said(entry: Entry, checked: Verification) -> str:
         more = f" and {counted(len(lines) - 1, 'more line')}" if len(lines) > 1 else ""
         text += f": {'' if gone else 'there again: '}{first}{more}"
     if by := next(iter(entry.commits), None):
-        text += f"; by {by.name[:10]} ({by.subject})"
+        text += f" (by {by.name[:10]} {by.subject})"
     return printable(text)
 
 

@@ -253,6 +253,10 @@ class _Adviser(Known):
         then = f"then run `{again}`."
         if merge := begun.for_a_person(sh, fork, place, then, but=tag):
             yield Advice(merge.line, merge.why)
+        pushed = there.objects.get(f"refs/heads/{upgrade.branch}", "") if there else ""
+        if ahead := begun.overtaken(sh, fork, tag, pushed, self._command):
+            why = f"{origin.name} has commits on {upgrade.branch} that yours lacks; {ahead.does}."
+            yield Advice(ahead.line, why)
         yield from self._resolving(upgrade)
         yield from under_way.uncommitted(sh, fork, upgrade.branch, then)
         local = fork.refs.commits.get(f"refs/heads/{upgrade.branch}")
@@ -269,6 +273,10 @@ class _Adviser(Known):
                 why = f": {upgrade.state}. {does}"
             elif wrong := status.failed(fork, upgrade, self._command):
                 why = f". {wrong}; then this continues it."
+            elif status.has_passed(sh, fork, upgrade):
+                why = f"The upgrade to {tag} is merged and verified; this does the rest, and "
+                yield Advice(again, f"{why}publishes it.")
+                return
             yield Advice(again, f"The upgrade to {tag} is not finished{why}")
             return
         if wrong := status.failed(fork, upgrade, self._command):

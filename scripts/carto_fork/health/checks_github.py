@@ -14,7 +14,7 @@ from urllib.parse import quote as encoded
 
 from ..adopt import documents
 from ..adopt.copies import BRANCH, State, compare, foreign, missing, pinned, uncalled
-from ..audit.guard import CHECK, owners
+from ..audit.approvals import CHECK, owners
 from ..ci import notify
 from ..fork import branches, tags
 from ..fork.policy import CODE_OWNERS, POLICY_FILE
@@ -140,12 +140,12 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
     listed = patient.ask(f"/actions/workflows/{name}/runs?per_page=10") or {}
     runs = listed.get("workflow_runs", [])
     start = f"{patient.hub.gh} workflow run {name} -R {slug} --ref {patient.production}"
-    if not runs:
+    if not runs and "ci.sync" in patient.text(path):  # otherwise `program` says that it is another
         cause = f"Nobody started it, and its schedule has not come yet: {page}"
         yield Diagnosis(Level.LOOK, f"{name} has never run.", cause, start)
-    elif all(run.get("status") == "queued" for run in runs):
+    elif runs and all(run.get("status") == "queued" for run in runs):
         what = f"{name} was started, and no run of it has begun: {page}"
-        cause = "GitHub is busy, or runs no workflows, as that of the sandbox. To do its work here:"
+        cause = "GitHub is busy, or it is the sandbox's, which runs none. To do its work here:"
         yield Diagnosis(Level.LOOK, what, cause, patient.command("ci.sync"))
     ended = [run for run in runs if run.get("status") == "completed"]
     if ended and ended[0].get("conclusion") in _BAD:

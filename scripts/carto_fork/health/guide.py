@@ -254,7 +254,7 @@ def show_status(s: Session) -> None:
         s.print_json(facts.as_json() | {"next": following})
     else:
         why, unknown = following.why, fork.is_unknown
-        status.show(s.console, facts, str(fork.path), why, unknown=unknown)
+        status.show(s.console, facts, str(fork.home), why, unknown=unknown)
         s.console.say(following.why)
         if following.command:
             s.console.next(following.command)

@@ -116,8 +116,8 @@ def review(hub: Hub, pull: Pull, how: str = "") -> Advice:
     """What to do about an open pull request. how: how to merge it, if that matters."""
     if pull.approved:
         more = how.removeprefix(branches.NEVER_SQUASHED)
-        why = f"Pull request {pull.number} is approved; this merges it with a merge commit{more}."
-        return Advice(github.merge(hub, pull.number), why)
+        why = f"Pull request {pull.number} is approved; once its checks pass, this merges it with "
+        return Advice(github.merge(hub, pull.number), f"{why}a merge commit{more}.")
     merge = f"{branches.NEVER_SQUASHED}: `{github.merge(hub, pull.number)}`"
     how = f"; {how.replace(branches.NEVER_SQUASHED, merge)}" if how else ""
     why = f"Pull request {pull.number} is waiting for a review{how}."

@@ -383,8 +383,8 @@ def unpushed(
 
 
 def failed(fork: Fork, upgrade: InProgress, command: Callable[..., str]) -> str:
-    """What the last check of an upgrade found wrong in what is here now, and what to do about it,
-    without a full stop; "" if nothing is known to be wrong."""
+    """What the last check of an upgrade found wrong in its branch as it is here, and what to do
+    about it, without a full stop; "" if nothing is known to be wrong."""
     checked = review.kept(fork, upgrade.tag)
     head = fork.refs.commits.get(f"refs/heads/{upgrade.branch}")
     if not checked or checked.result != head:
@@ -394,12 +394,23 @@ def failed(fork: Fork, upgrade: InProgress, command: Callable[..., str]) -> str:
         log = begun.failed(fork, upgrade.tag, checked.result)
         if log is None or not begun.remembered(fork, upgrade.tag).tests:
             return ""
-        why = f"`{log.stem}` failed on what is here (log: {git.nearest(log)}). First fix it in "
-        return f"{why}{git.named(work)}, and commit"
+        why = f"`{log.stem}` failed on {upgrade.branch} (log: {git.nearest(log)}). First fix it "
+        return f"{why}{git.inside(work)}, and commit"
     wrong = review.in_one_line(checked)
     drop = command("verify", repo=str(work), drop="PATH", reason="WHY")
     ways = review.ways_out(fork, checked, work, drop).rpartition("; ")[0]
     return f"The last check failed ({wrong}). First {ways}"
+
+
+def has_passed(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:
+    """Whether nothing is left of an upgrade but to publish it: its branch is what was verified, and
+    nothing is wrong with that."""
+    checked, place = review.kept(fork, upgrade.tag), fork.place_for(upgrade.branch)
+    head = fork.refs.commits.get(f"refs/heads/{upgrade.branch}")
+    if not checked or not checked.passed or checked.result != head or not place.exists():
+        return False
+    state = git.work_state(sh, place)
+    return not (state.dirty or state.merging)
 
 
 def failed_landings(fork: Fork, command: Callable[..., str]) -> Iterator[tuple[str, str]]:

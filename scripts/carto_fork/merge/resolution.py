@@ -275,6 +275,8 @@ def show(
     for decision in resolution.left:
         path = decision.conflict.path
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
+        for rule, number in Counter(made[1] for made in decision.became if made).items():
+            console.say(f"{counted(number, 'hunk')}: {rule}", head="    decided:  ")
         console.say(decision.why, head="    why:      ")
         whole = f"{git.at(resolution.work)} diff -- {pathspec_word(path)}"
         if _is_edited(decision):  # whoever edited it knows both sides
@@ -301,9 +303,12 @@ def _show_words(console: Console, resolution: Resolution, decided: Sequence[Deci
     said = [d for d in decided if d.rule == BY_WORD and d.text is not None]
     if said:
         paths = " ".join(pathspec_word(decision.conflict.path) for decision in said)
-        back = f"{at} checkout -m -- {paths}"
+        back = f"{at} checkout --conflict=diff3 -- {paths}"
         console.row("to take that back, before the merge is committed: ", back)
-        console.say("The same command then decides again what it had decided in the file.")
+        console.say(
+            "All conflicts of the file are back then; `upgrade-carto` or `resolve-conflicts` "
+            "decides again those that it had decided."
+        )
 
 
 def _show_todo(console: Console, line: str) -> None:

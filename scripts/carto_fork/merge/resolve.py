@@ -150,8 +150,8 @@ def _require_not_edited(merge: Merge, found: Sequence[Conflict], words: Words) -
         at, names = git.at(work), " ".join(pathspec_word(conflict.path) for conflict in left)
         ways = f"to keep what you did: `{at} add -- {names}`, and name it in no option"
         if all(conflict.texts and conflict.ours and conflict.theirs for conflict in left):
-            ways += f"; to discard it: `{at} checkout -m -- {names}`, then run the same command"
-            ways += " again."
+            back = f"{at} checkout --conflict=diff3 -- {names}"
+            ways += f"; to discard it: `{back}`, then run the same command again."
         paths = listed([printable(conflict.path) for conflict in left])
         raise Refused(f"{paths} {'is' if len(left) == 1 else 'are'} edited by hand.", then=ways)
 

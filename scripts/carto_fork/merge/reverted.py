@@ -96,8 +96,12 @@ def reverted_sync(
     merged: the tags that the history contains, as `releases.merged` returns them, if known.
     theirs: the commits to be merged, if known.
     """
-    if merged is None:
-        merged = releases.merged(sh, fork, production, fork.refs)
+    if (
+        merged is None
+    ):  # a job's clone has no tags from upstream, and a revert takes their record away
+        known = filter(None, (releases.upstream_refs(sh, fork), fork.refs))
+        found = [releases.merged(sh, fork, production, refs) for refs in known]
+        merged = {name: commit for names in found for name, commit in names.items()}
     classified = (tags.classify(name, fork.policy.tags) for name in merged)
     newest = sorted((tag for tag in classified if tag and tag.stable), reverse=True)[
         :_MOST_RELEASES

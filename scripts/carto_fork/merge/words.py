@@ -256,7 +256,7 @@ _ELSEWHERE = (Kind.DIRECTORY, Kind.SUBMODULE)
 
 def reopen(sh: Shell, work: Path, paths: Sequence[str], ours: str, theirs: str) -> list[Conflict]:
     """Put the conflicts of some files back that a person has settled by choosing a side: they have
-    changed their mind. Only those without hunks, which `git checkout -m` cannot bring back.
+    changed their mind. Only those without hunks, which `git checkout --conflict` cannot bring back.
 
     Raises Refused if one of the files has no such conflict, or its staged text is neither side's.
     """
@@ -284,7 +284,8 @@ def _require_a_side(
         raise Refused(problem, then=f"{then}from the top of the work tree.")
     if conflict.ours and conflict.theirs and conflict.texts is not None:
         then = (
-            f"`{at} checkout -m -- {name}` puts its conflict back; then run the same command again."
+            f"`{at} checkout --conflict=diff3 -- {name}` puts its conflict back; then run the same "
+            "command again."
         )
         raise Refused(problem, then=then)
     if conflict.kind in _ELSEWHERE or conflict.invented:

@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from ..audit import guard, review, verify
+from ..audit import approvals, guard, review, verify
 from ..fork import branches, releases, tags
 from ..fork.fork import Fork, require_remotes
 from ..fork.policy import POLICY_FILE, load_policy
@@ -243,7 +243,7 @@ def _require_allowed(s: Session, fork: Fork, work: Path, onto: str, head: str) -
     ):
         production = fork.policy.branches.production
         raise Refused(
-            f"{found[0].what}; {guard.CHECK} does not let that into {production}.",
+            f"{found[0].what}; {approvals.CHECK} does not let that into {production}.",
             then=f"{found[0].then.rstrip('.')}; then run the same command again.",
         )
     odd = guard.unconventional(s.sh, fork, onto, f"refs/heads/{head}")
@@ -263,7 +263,7 @@ def _require_allowed(s: Session, fork: Fork, work: Path, onto: str, head: str) -
     if published in fork.refs.objects and git.is_ancestor(s.sh, work, odd[-1].name, published):
         then += f"; `{at} push --force-with-lease {origin.name} {head}`"
     raise Refused(
-        f"{what} {verb}; {guard.CHECK} lets only those into {fork.policy.branches.production}.",
+        f"{what} {verb}; {approvals.CHECK} lets only those into {fork.policy.branches.production}.",
         then=f"{then}; then run the same command again.",
     )
 

@@ -107,7 +107,8 @@ class Notes:
             text, pull = own.change.description, own.change.pull
             # Below Other, the type of each change is shown.
             label = own.change.scope
-            if own.part == OTHER and own.change.type != "revert":
+            # Git's own subject for a revert says so.
+            if own.part == OTHER and not text.lower().startswith("revert"):
                 label = f"{own.change.type}({label})" if label else own.change.type
             scope = f"**{plain(_short(label))}**: " if label.strip() else ""
         links = [self._link(f"#{pull}", f"pull/{pull}")] if pull else []

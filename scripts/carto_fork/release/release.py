@@ -19,6 +19,7 @@ from ..fork.records import Drop
 from ..fork.session import Session
 from ..fork.tags import Tag, TagUse
 from ..merge import authorship, earlier
+from ..merge.reverted import reverted_sync
 from ..run import files, git, github, text
 from ..run.errors import Refused, Usage
 from ..run.git import Refs
@@ -115,6 +116,12 @@ def next_one(
     rules(fork)
     contained = _Contained(sh, fork, remote, commit)
     upstream = contained.upstream()
+    gone = reverted_sync(sh, fork, commit)
+    if gone and gone.release.name == upstream.name:  # the release would not be what its name says
+        undo = on_a_branch(command, "missing-sync", gone.undone(fork))
+        raise Refused(
+            f"{gone.said}.", then=f"`{undo}`; merge that, then run the same command again."
+        )
     _require_version(sh, fork, commit, upstream, command)
     if begun := _begun(fork, remote, commit, upstream):
         return contained.release(begun.name, str(begun.build))

@@ -128,10 +128,9 @@ def nearest(path: Path, start: Path = Path()) -> Path:
 
 def named(directory: Path) -> str:
     """A directory as it appears in a sentence, where `.` and `..` would be unclear."""
-    name = directory.resolve().name
-    if directory.name == "..":
-        return str(directory / ".." / name)
-    return str(directory) if directory.name else name
+    if directory.name in ("", ".."):
+        directory = directory / ".." / directory.resolve().name
+    return str(directory)
 
 
 def inside(directory: Path) -> str:

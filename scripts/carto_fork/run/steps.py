@@ -446,7 +446,8 @@ class Runner:
             yield self.sh.stream, log
 
     def _failed(self, step: Step, plan: Plan, words: list[str], answer: Answer) -> Stop:
-        said = scrub(answer.err.strip() or answer.out.strip() or "it said nothing").splitlines()
+        text = scrub(answer.err.strip() or answer.out.strip() or "it said nothing")
+        said = text.expandtabs(4).splitlines()
         shown = _shortened(said)
         if self.logs and len(shown) < len(said):
             self.logs.mkdir(parents=True, exist_ok=True)

@@ -113,6 +113,12 @@ def _resolve_request(
         if (place / ".git").exists():
             state = git.work_state(s.sh, place)
             begun.require_upstreams(s.sh, fork, place, state, f"then run `{s.again}` again")
+            ahead = begun.overtaken(s.sh, fork, name, release.pushed, begun.plain)
+            if ahead and ahead.own:
+                problem = f"somebody has pushed to {pull.head}, and {git.named(place)} has changes "
+                problem += f"that {fork.policy.remotes.origin.name} lacks."
+                then = f"`{ahead.line}` ({ahead.does}), then run the same command again."
+                raise Refused(problem, then=then)
         fresh = not place.exists()
         s.run(steps.FETCH_REQUEST, fetch, held, numbered=False)
         needed = (release.base, release.commit, release.pushed)
@@ -188,12 +194,12 @@ def _open_sync(s: Session, request: str) -> tuple[Fork, Hub, Pull, Target]:
         problem = f"pull request {pull.number} {what}: it is not an open sync"
         then = "see `status`."
         if pull.state == "CLOSED" and pull.base == production and name:
-            drop = (
-                f"{git.at(fork.path)} push {fork.policy.remotes.origin.name} --delete {pull.head}"
-            )
-            anew = s.command("upgrade-carto", tag=name)
+            drop = f"push {fork.policy.remotes.origin.name} --delete {pull.head}"
+            ways = [f"`{git.at(fork.path)} {drop}`", f"`{s.command('upgrade-carto', tag=name)}`"]
+            if f"refs/heads/{pull.head}" in fork.refs.objects:
+                ways.insert(0, f"`{s.command('upgrade-carto', tag=name, abort=True)}`")
             then = f"`{github.reopen(hub, pull.number)}`, then run the same command again; or, to "
-            then += f"make the upgrade anew: `{drop}`, then `{anew}`."
+            then += f"make the upgrade anew: {', then '.join(ways)}."
         raise Refused(f"{problem} into {production}.", then=then)
     return fork, hub, pull, releases.find(s.sh, fork, name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,6 +199,48 @@ class Options:
 def plain(task: str, **options: str | bool) -> str:
     """The command line of a task in advice, which is spelled out when it is printed."""
     return session.command("", task, **options).strip()
+
+
+@dataclass(frozen=True)
+class Overtaken:
+    """That origin's sync branch has commits that the local one lacks.
+
+    own: whether something here is not on origin. line: the command to type. does: what it does.
+    """
+
+    own: bool
+    line: str
+    does: str
+
+
+def overtaken(
+    sh: Shell, fork: Fork, tag: str, pushed: str, command: Callable[..., str]
+) -> Overtaken | None:
+    """Whether somebody else has pushed to the sync branch of a release.
+
+    pushed: its commit on origin; "" if it does not exist. command: makes a task's command line.
+    """
+    sync, origin, repo = fork.policy.branches.sync_for(tag), fork.policy.remotes.origin, fork.path
+    local = fork.refs.commits.get(f"refs/heads/{sync}", "")
+    known = git.has_object(sh, repo, pushed)
+    if not local or not pushed or (known and git.is_ancestor(sh, repo, pushed, local)):
+        return None
+    newest = pushed if known else fork.refs.commits.get(fork.tracking(origin, sync), local)
+    own = not git.is_ancestor(sh, repo, local, newest)
+    work = git.nearest(fork.place_for(sync))
+    state = git.work_state(sh, work) if (work / ".git").exists() else None
+    discard = command("upgrade-carto", tag=tag, abort=True)
+    if state and state.dirty:
+        return Overtaken(True, discard, "this keeps yours in a commit, and drops the work tree")
+    if state:
+        pull = f"{git.at(work)} pull --no-rebase {origin.name} {sync}"
+        return Overtaken(own, pull, f"this takes them in; to discard yours instead: `{discard}`")
+    if own:
+        log = f"{git.at(repo)} log --oneline --left-right {sync}...{origin.name}/{sync}"
+        return Overtaken(True, log, f"this shows both; to discard yours: `{discard}`")
+    return Overtaken(
+        False, f"{git.at(repo)} fetch {origin.name} {sync}:{sync}", "this takes them in"
+    )
 
 
 _FAILED = "failed"

@@ -24,6 +24,9 @@ MOST_CHARACTERS = 65_536
 _ROWS = (1000, 300, 100, 30, 10, 3)
 """Limits for the rows of a table, tried in this order until the body is short enough."""
 
+_MOST_BREAKING, _LONGEST = 8, 120
+"""Subjects of breaking commits that are listed, and their characters."""
+
 
 def body(sync: Sync, fork: Fork, starts_no_ci: bool = False) -> str:
     """The text of the pull request, within GitHub's limit; the full one is in the run's summary.
@@ -213,6 +216,12 @@ class _Text:
         files = counted(sum(area.files for area in areas), "file")
         number = counted(commits.total(), "commit")
         yield f"{number} without merges ({by_type or 'none'}), {files}.\n"
+        if breaking := self.sync.breaking:
+            yield "By their subjects, these break something:\n"
+            yield from (f"- {plain(subject[:_LONGEST])}" for subject in breaking[:_MOST_BREAKING])
+            if (more := len(breaking) - _MOST_BREAKING) > 0:
+                yield f"- and {more} more"
+            yield ""
         rows = [
             [cell(area.name), str(area.files), f"+{area.added} −{area.removed}"]  # noqa: RUF001
             for area in areas

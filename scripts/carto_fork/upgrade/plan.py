@@ -514,21 +514,12 @@ def _of_branch(
         fork.policy.branches.production,
         fork.policy.branches.sync_for(target.tag.name),
     )
-    if local and target.pushed and local != target.pushed:
-        ahead, behind = git.ahead_behind(sh, repo, local, target.pushed)
-        if behind:
-            take = f"{git.at(repo)} fetch {origin} {sync}:{sync}, then run the same command again."
-            if work.exists():
-                take = f"{git.at(work)} pull --no-rebase {origin} {sync}, "
-                take += "then run the same command again."
-            elif ahead:
-                take = f"{git.at(repo)} log --oneline --left-right {sync}...{origin}/{sync}; "
-                take += f"to discard yours: {options.typed(abort=True)}, "
-                take += "then run the same command again."
-            raise Refused(
-                f"{sync} on {origin} has {counted(behind, 'commit')} that yours lacks.",
-                then=take,
-            )
+    if ahead := begun.overtaken(sh, fork, target.tag.name, target.pushed, begun.plain):
+        _, behind = git.ahead_behind(sh, repo, local, target.pushed)
+        raise Refused(
+            f"{sync} on {origin} has {counted(behind, 'commit')} that yours lacks.",
+            then=f"`{ahead.line}` ({ahead.does}), then run the same command again.",
+        )
     start = local or target.pushed
     notes = []
     if start and not local:

@@ -17,7 +17,7 @@ from ..fork.fork import Fork
 from ..fork.policy import Side, Take
 from ..fork.records import Drop, Proposal
 from ..fork.session import Session
-from ..fork.tags import Tag, conventional
+from ..fork.tags import Conventional, Tag, conventional
 from ..merge import authorship, conflicts, earlier
 from ..merge.decisions import Decision
 from ..merge.earlier import Piece
@@ -440,10 +440,19 @@ class Sync:
     @cached_property
     def commits(self) -> Counter[str]:
         """Upstream's commits by their conventional type."""
-        among = f"{self._base}..{self.theirs}"
-        parsed = map(conventional, git.subjects(self._sh, self._repo, "--no-merges", among))
-        types = (change.type if change else "" for change in parsed)
+        types = (change.type if change else "" for _, change in self._changes)
         return Counter(name if name in _TYPES else "other" for name in types)
+
+    @cached_property
+    def breaking(self) -> list[str]:
+        """The subjects of upstream commits that say that they break something, newest first."""
+        return [subject for subject, change in self._changes if change and change.breaking]
+
+    @cached_property
+    def _changes(self) -> list[tuple[str, Conventional | None]]:
+        among = f"{self._base}..{self.theirs}"
+        subjects = git.subjects(self._sh, self._repo, "--no-merges", among)
+        return [(subject, conventional(subject)) for subject in subjects]
 
     @cached_property
     def areas(self) -> list[Area]:
