@@ -14,7 +14,7 @@ from invoke.parser import Parser
 from carto_fork.fork import policy
 from carto_fork.health import guide
 from carto_fork.tasks import namespace
-from carto_standin.github import GitHub
+from carto_standin.github import Fault, GitHub
 from workflow import ADOPT
 from world import INVOKE, ROOT, Done, World, commit_in, push_as_colleague, resolved_by_hand
 
@@ -53,6 +53,18 @@ def follow(world: World) -> Done:
 
 
 # --- The next command ------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_next_says_if_github_does_not_answer(world: World, github: GitHub) -> None:
+    """It neither opens a second pull request nor says that there is none."""
+    assert world.run(f"upgrade-carto --tag {TAG} --no-tests").code == 0
+    github.faults = [Fault(match="PullRequestList", what=502, times=99)]
+    command, why = following(world)
+    assert command.startswith("gh pr list -R CartoDB/litellm --head upstream-sync/")
+    assert why.startswith("GitHub did not say whether this branch has a pull request.")
+    github.faults = []
+    assert following(world)[0].startswith("gh pr view 1 ")
 
 
 @pytest.mark.slow

@@ -132,3 +132,12 @@ def test_a_line_is_too_wide_if_its_words_are() -> None:
     ]
     fine = [f"Next: git {prose}", f"  where: {'x' * 90}", f"run `{prose}` again", "short"]
     assert too_wide(fine) == []
+
+
+def test_a_step_that_could_not_do_its_work_is_not_ticked(world: World) -> None:
+    line = f"upgrade-carto --tag {TAG} --no-tests"
+    assert world.run(f"{line} --no-push").code == 0
+    (world.work(TAG) / "notes.txt").write_text("mine\n")
+    lines = screen(world, line)
+    assert [x for x in lines if "tidy" in x and "The work tree is kept." in x and x[0] == "!"]
+    assert [x for x in lines if x.startswith("✓") and "push" in x]

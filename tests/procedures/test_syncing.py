@@ -252,6 +252,23 @@ def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -
 
 
 @pytest.mark.slow
+def test_a_pull_request_whose_branch_nobody_can_read_stays_open(
+    world: World, github: GitHub
+) -> None:
+    """Somebody replaced its commits; what people made in the merge cannot be known."""
+    assert sync(world, f"--tag {TAG}").code == 0
+    head, production = f"refs/heads/{SYNC}", "refs/heads/carto/main"
+    commit_in(world, world.origin, head, {"carto_tags.toml": None}, production, message="fix: x")
+    world.git(f"fetch --quiet origin +{head}:refs/remotes/origin/{SYNC}")
+    world.git(f"update-ref -d {head}")
+    done = sync(world, f"--tag {NEXT}")
+    assert done.code == 0, done.err
+    said = f"its branch has no merge of {TAG}, so nobody knows what people made there."
+    assert f"Pull request 1 stays open: {said}" in " ".join(done.err.split())
+    assert [pull.state for pull in pulls(github)] == ["OPEN", "OPEN"]
+
+
+@pytest.mark.slow
 def test_an_upgrade_says_which_pull_request_it_replaced(world: World, github: GitHub) -> None:
     world.run("upgrade-carto --tag v1.76.3 --no-tests")
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")

@@ -263,7 +263,8 @@ def show(
     lines = f" {counted(dropped, 'fork line')} gave way to upstream's{now}." if dropped else ""
     console.result(
         f"{total - left} of {counted(total, 'conflict')} decided, {left} left.{lines}",
-        "bold",
+        "yellow" if left else "bold",
+        done=not left,
     )
     if left:
         console.say("left for you to decide:", "yellow")

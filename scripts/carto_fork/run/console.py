@@ -39,12 +39,13 @@ class _Step:
     """A step shown while it runs. Its head turns into its result; what it prints appears below
     afterwards.
 
-    rows: lines and their styles.
+    rows: lines and their styles. done: whether it did all that it was for.
     """
 
     head: str
     what: str
     style: str = ""
+    done: bool = True
     rows: list[tuple[str, str]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
 
@@ -191,6 +192,7 @@ class Console:
             finally:
                 live.stop()
             style = step.style or style
+            mark = mark if step.done else "!"
         except BaseException as error:
             mark, style = ("!", "yellow") if isinstance(error, Paused) else ("✗", "red")
             raise
@@ -200,10 +202,14 @@ class Console:
             for line, own in step.rows:
                 self._print(line, own)
 
-    def result(self, text: str, style: str = "bold") -> None:
-        """Print the result of a step, in a sentence; as a line of its own if no step is running."""
+    def result(self, text: str, style: str = "bold", *, done: bool = True) -> None:
+        """Print the result of a step, in a sentence; as a line of its own if no step is running.
+
+        done: whether the step did all that it was for; otherwise it is not ticked.
+        """
         if self._step:
             self._step.what, self._step.style = harmless(printable(text)), style
+            self._step.done = done
             return
         self._unfold()  # the result is visible without unfolding
         self.say(text, style)

@@ -400,7 +400,7 @@ class Runner:
         if answer.code not in step.allow:
             raise self._failed(step, plan, words, answer)
         if answer.code and step.otherwise:
-            self.console.result(step.otherwise, "yellow")
+            self.console.result(step.otherwise, "yellow", done=False)
         if answer.hook:
             said = answer.err.strip().splitlines()[-1:]
             self.console.say(f"The hook {answer.hook} failed after git was done.", "yellow")
