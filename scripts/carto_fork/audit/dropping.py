@@ -45,7 +45,10 @@ def drop_lost(s: Session, paths: Sequence[str], reason: str, tag: str, *, given:
     work = branches.where_merged(s.sh, fork, work, tag) if tag else work
     for path in dict.fromkeys(paths):
         _drop_lost(s, fork, work, path, reason, tag)
-    s.console.next(s.command("next"))
+    branch = git.work_state(s.sh, work).branch.removeprefix("refs/heads/")
+    own = branch and not fork.policy.branches.tag_of(branch)
+    own = own and branch != fork.policy.branches.production
+    s.console.next(s.command("branch.pr" if own else "next"))  # `branch.pr` publishes it, too
 
 
 def _drop_lost(s: Session, fork: Fork, work: Path, path: str, reason: str, tag: str) -> None:
@@ -110,6 +113,8 @@ def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str, removed: Se
             s.console.row(f"  {Side(drop.side).whose}: {sign} ", line, "dim")
         if (left := len(drop.lines) - _MOST_DROPPED) > 0:
             s.console.say(f"  and {counted(left, 'more line')}, in {records.DROPS_FILE}", "dim")
+    commit = git.commit_of(s.sh, work, "HEAD")[:10]
+    s.console.row("to take that back: ", f"{git.at(work)} revert --no-edit {commit}")
 
 
 def _with_older(

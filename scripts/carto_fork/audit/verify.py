@@ -237,7 +237,8 @@ def _entries(path: str, snapshot: Committed) -> set[str]:
 def _false_records(sh: Shell, repo: Path, ours: str, theirs: str, result: str) -> Iterator[Finding]:
     """Decisions recorded in the merge that its result does not bear out."""
     _, false = earlier.said(sh, repo, result, ours, theirs)
-    for drop in false:
+    same = {(drop.side, drop.path, drop.reason): drop for drop in false}
+    for drop in same.values():
         change = f"{Side(drop.side).whose} change to {drop.path}"
         what = f"{records.DROPS_FILE} says that {change} is dropped ({drop.reason}), and the merge "
         what += "has it: remove that record"

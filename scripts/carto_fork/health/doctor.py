@@ -149,6 +149,9 @@ def _look(s: Session, options: Examination, checks: Sequence[Check]) -> Report:
     fork = s.open_fork(whatever_policy=True)
     asked = (options.offline, options.named, options.slack_test, options.migrate)
     patient = Patient(s.sh, fork, s.command, s.guard_line, *asked)
+    if options.checks and "remotes" not in options.checks and patient.has_moved:
+        moved = f"{fork.policy.remotes.origin.name}'s {patient.production} has moved since this "
+        s.console.say(f"Note: {moved}clone fetched; this is about what it had then.", "yellow")
     with s.console.working("looking", timed=False), ThreadPoolExecutor(_AT_ONCE) as pool:
         # GitHub and some questions to git are slow: they run while the other checks do. What
         # several slow checks need is read before they start.

@@ -280,8 +280,11 @@ def _require_a_side(
     at, ours = git.at(work), sides[0]
     problem, name = f"{printable(path)} is not in conflict.", pathspec_word(path)
     if conflict is None:
+        listed = "git -C {work} diff --name-only --diff-filter=U -z"
+        inside = [x for x in sh.ask(listed, work=work).fields() if x.endswith(f"/{path}")]
         then = f"name files that {at} diff --name-only --diff-filter=U shows, "
-        raise Refused(problem, then=f"{then}from the top of the work tree.")
+        then += "from the top of the work tree"
+        raise Refused(problem, then=f"{then}{': ' if inside else ''}{', '.join(inside)}.")
     if conflict.ours and conflict.theirs and conflict.texts is not None:
         then = (
             f"`{at} checkout --conflict=diff3 -- {name}` puts its conflict back; then run the same "
