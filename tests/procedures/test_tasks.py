@@ -131,7 +131,7 @@ def status(
         f"  checked out                 {checked_out}\n"
         f"  version on carto/main       {version}\n"
         f"  upstream tag in it          {contained}\n"
-        "  newest release of the fork  v1.75.2-carto.1.2.0\n"
+        "  newest release of the fork  v1.75.2-carto.1.2.0, as of the last fetch\n"
         f"  newest stable upstream tag  {newest}\n"
         "  carto/main against origin   the same, as of the last fetch\n"
         f"  mirror against upstream     {mirror}\n"
