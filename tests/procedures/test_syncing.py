@@ -526,6 +526,19 @@ def test_a_reverted_sync_is_noticed_in_a_clone_that_has_no_tag_of_its_release(
     assert said in " ".join(done.err.split())
     guarded = world.run(f"ci.guard --range {landed}..origin/carto/main", cwd=job)
     assert said in " ".join(guarded.out.split())
+    # Brought back, it is whole, also if the next release removes some of it.
+    world.git("revert --no-edit HEAD")
+    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    done = world.run(f"ci.sync --no-tests --tag {NEXT}", cwd=job)
+    assert done.code == 0, done.err
+    settings[-1] = str(world.place / "new")
+    world.git("", *settings)
+    world.git(
+        "remote set-url origin https://github.com/CartoDB/litellm.git", repo=world.place / "new"
+    )
+    line = f"ci.guard --range origin/carto/main..origin/{SYNC_NEXT}"
+    guarded = world.run(line, cwd=world.place / "new")
+    assert "conflict markers" in guarded.err and "reverted" not in guarded.out
 
 
 def test_detect_reports_the_newest_release(world: World, github: GitHub, tmp_path: Path) -> None:

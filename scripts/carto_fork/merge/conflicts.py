@@ -264,12 +264,7 @@ def remember(
         for merge, sides in own.items()
         if len(sides) == 2 and not own.keys() >= {*sides}
     ]
-    pairs = _that_brought(sh, repo, own.keys(), merges, paths)
-    # A merge that only records ancestry, as `fork.heal` makes it, resolved nothing.
-    after = git.objects(sh, repo, [f"{merge}^{{tree}}" for merge, _ in pairs])
-    before = git.objects(sh, repo, [f"{sides[0]}^{{tree}}" for _, sides in pairs])
-    trees = zip(pairs, after, before, strict=True)
-    pairs = [pair for pair, now, old in trees if now != old][:_MOST_MERGES]
+    pairs = _that_brought(sh, repo, own.keys(), merges, paths)[:_MOST_MERGES]
     names = [path for path in paths if "\n" not in path]
     with ThreadPoolExecutor(max_workers=2) as pool:
         again = list(pool.map(lambda pair: _made_again(sh, repo, pair[1], names), pairs))

@@ -143,10 +143,13 @@ def _find(
     if sync == production:
         return None
     restored: dict[str, Commit] = {}  # by commits that did nothing else
+    again = set[str]()  # what newer commits brought back; upstream may have removed it since
     for entry in log:
         changed = _telling(fork, entry.changed) if len(entry.parents) == 1 else {}
         # Back from the sync's version to the one before: no earlier commit did that.
         back = {p: made for p, made in changed.items() if brought.get(p, ())[::-1] == made}
+        back = {p: made for p, made in back.items() if p not in again}
+        again |= {p for p, made in changed.items() if brought.get(p) == made}
         left = _missing(sh, fork, production, back) if back else ()
         others = tuple(changed.keys() - back.keys())
         most = 2 * len(back) >= len(brought) and (not others or len(back) >= _FEWEST)

@@ -206,7 +206,7 @@ def joined(words: Iterable[str]) -> str:
 
 
 # A colon only where it may begin a `:name:` or be in a link.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]#+!|<>~&$@]|:(?=//|:|[\w+-]+:))")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#+!|<>~&$@]|:(?=//|:|[\w+-]+:)|(?<=:):)")
 
 
 def code(text: str) -> str:
