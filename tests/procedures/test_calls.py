@@ -80,14 +80,14 @@ def test_an_upgrade_with_a_pull_request_asks_git_nothing_twice(
     assert (done.code, done.err) == (0, "")
     assert "\nPull request 1: https://github.com/" in done.out
     assert calls.repeated == []
-    assert calls.number <= 110
+    assert calls.number <= 113
 
 
 def test_a_status_asks_git_nothing_twice(world: World, calls: Calls) -> None:
     done = world.run("status")
     assert done.code == 0
     assert calls.repeated == []
-    assert calls.number <= 16
+    assert calls.number <= 17
 
 
 def _frames() -> int:

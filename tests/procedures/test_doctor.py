@@ -249,7 +249,9 @@ def test_a_wrong_command_line_is_refused(world: World, line: str, what: str) -> 
 def test_conflicts_of_a_merge_are_reported(world: World) -> None:
     world.call(["git", "merge", "--quiet", TAG])
     finding = one(world, "conflicts", "broken")
-    assert finding["what"].startswith("a merge is in progress in litellm with 21 unmerged files: ")
+    assert finding["what"].startswith(
+        "a merge is in progress in ../litellm with 21 unmerged files: "
+    )
     assert finding["then"] == "invoke resolve-conflicts"
     type_it(world, finding["then"])
     finding = one(world, "conflicts", "look")
@@ -1137,6 +1139,13 @@ def test_a_workflow_that_is_switched_off_is_reported(
 
 def test_a_workflow_that_never_ran_is_reported(world: World, origin: GitHub) -> None:
     _change(origin, lambda repository: repository.state.runs.clear())
+    assert found(world, "workflow") == []  # the team's own is not this program's
+    text = (
+        world.git(f"show origin/carto/main:{load_policy().policy.files.sync}")
+        + "\n# carto-fork ci.sync\n"
+    )
+    commit_in(world, world.origin, "refs/heads/carto/main", {load_policy().policy.files.sync: text})
+    world.git("fetch --quiet origin")
     finding = one(world, "workflow", "look")
     type_it(world, finding["then"])
     # The simulated GitHub runs none.

@@ -273,7 +273,7 @@ def test_a_sync_that_lost_a_change_is_reported(world: World) -> None:
     line = f"ci.guard --range {base}..feature/lost"
     found = findings(world, line)
     change = f"lost: the merge of {TAG} lost the fork's change to litellm/router.py (line 4 in "
-    assert found[0].startswith(f"{change}{base[:10]}): import zlib; by ")
+    assert found[0].startswith(f"{change}{base[:10]}): import zlib (by ")
     done = world.run(line, GITHUB_ACTIONS="true")
     marked, *_ = re.findall("::error file=litellm/router.py,line=(\\d+),title=lost::(.*)", done.out)
     assert marked == ("3", found[0].removeprefix("lost: "))
@@ -642,7 +642,7 @@ def test_a_policy_that_would_not_be_valid_on_production_is_reported(world: World
     (world.fork / "carto_fork.toml").write_text(VALID)
     checked = world.run("doctor --check policy --offline")
     assert checked.code == 0 and "carto_fork.toml is valid." in checked.out
-    assert "the policy in force is default (carto-litellm)." in checked.out
+    assert "the policy in force is default (carto-litellm);" in checked.out
     # Each of two changes is valid, and what git makes of both is not.
     rule = '\n[[rules]]\nname = "mine"\npaths = ["x"]\ntake = "fork"\nwhy = "{}"\n'
     many = "".join(f"# {n}\n" for n in range(9))

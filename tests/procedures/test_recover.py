@@ -160,7 +160,7 @@ def test_recover_is_refused_during_a_merge_rebase_or_bisect(
     assert done.code == 1
     end = "reset" if what == "bisect" else "--abort"
     assert done.err == message(
-        f"a {what} is in progress in litellm.",
+        f"a {what} is in progress in ../litellm.",
         f"finish it or give it up (`git {what} {end}`), then run `invoke branch.recover` again.",
     )
     assert world.everything() == before

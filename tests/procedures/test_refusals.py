@@ -432,7 +432,8 @@ def test_diverged_production_branches_are_refused(world: World, options: str) ->
 
 
 def test_commit_without_identity_is_refused(world: World) -> None:
-    world.git("config --remove-section user")
+    for key in ("name", "email"):
+        world.git(f"config --file {world.place}/clone.config --unset user.{key}")
     what = "git has no name and e-mail address to commit with here."
     mine = "git config user.email you@example.com"
     refused(world, message(what, f'git config user.name "Your Name" && {mine}'))

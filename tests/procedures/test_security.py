@@ -243,7 +243,7 @@ def test_hooks_and_programs_that_a_checkout_has_from_upstream_do_not_run(world: 
 def test_settings_that_a_checkout_has_from_upstream_are_refused(world: World, key: str) -> None:
     ssh = f"[core]\n\tfsmonitor = \"sh -c 'echo ran >>{world.place}/ran; cat'\"\n"
     check_out_upstreams(world, {".gitconfig": ssh})
-    world.git(f"config '{key}' ../.gitconfig")
+    world.git(f"config --add '{key}' ../.gitconfig")
     refused = world.run(UPGRADE)
     assert (refused.code, refused.err.splitlines()) == (
         1,

@@ -82,6 +82,8 @@ def _report(s: Session, fork: Fork, checked: Sequence[Range], every: Sequence[Fi
         if gone:
             s.console.say(f"{gone.said}. To restore it:", "yellow")
             s.console.row("    ", gone.undone(fork))
+            s.console.annotate("Reverted", f"{gone.said}.", sure=False)
+            notify.summarize(f"# A sync is reverted\n\n{plain(gone.said)}.")
     for note in dict.fromkeys(notes):
         s.console.say(f"Note: {note}")
         s.console.annotate("Note", note, sure=False)

@@ -363,8 +363,10 @@ def _say_features(
     console: Console, policy: Policy, missing: Sequence[Finding], command: Callable[..., str]
 ) -> None:
     """Print the features of the manifest, and what is missing."""
+    production = f"{policy.remotes.origin.name}/{policy.branches.production}"
     if policy.feature:
-        console.say("Features of the policy:", "bold")
+        lacks = f", of which something is missing on {production}" if missing else ""
+        console.say(f"Features of the policy{lacks or f', all of them on {production}'}:", "bold")
     for feature in policy.feature:
         console.row("  ", feature.name)
     for finding in missing:

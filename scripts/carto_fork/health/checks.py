@@ -17,7 +17,7 @@ from typing import Any
 
 from ..audit import inventory
 from ..audit.inventory import Ground
-from ..fork import branches, releases, tags
+from ..fork import branches, releases, setup, tags
 from ..fork.fork import Fork
 from ..fork.tags import Tag
 from ..run import git, github
@@ -153,6 +153,9 @@ class Patient:
     def commit(self) -> str:
         """The production branch's commit. Raises Unchecked if the clone lacks it."""
         if not self.fork.has_production:
+            if self.fork.is_unknown:
+                line, _ = setup.first_policy(self.fork, self.command)
+                raise Unchecked(f"this fork has no policy yet\n{line}")
             origin = self.fork.policy.remotes.origin.name
             fetch = f"{git.at(self.repo)} fetch {origin}"
             raise Unchecked(f"this clone lacks {self.production}\n{fetch}")

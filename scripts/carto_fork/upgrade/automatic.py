@@ -18,6 +18,7 @@ from ..fork.session import Session
 from ..merge import resolve as deciding
 from ..merge.hunks import Conflict
 from ..merge.resolution import Resolution
+from ..merge.reverted import reverted_sync
 from ..merge.words import Words, bring_back
 from ..run import files, git, github
 from ..run.errors import Nothing, Paused, Refused, Usage
@@ -92,7 +93,13 @@ def _work_tree_of_upgrade(s: Session, fork: Fork, work: Path) -> Path:
     """The work tree of the one upgrade with a merge in progress. Raises Refused otherwise."""
     upgrades = fork.merging(s.sh, git.worktrees(s.sh, fork.path))
     if not upgrades:
-        raise Refused(f"no merge is in progress in `{git.named(work)}`.", then="see `status`.")
+        then = "see `status`."
+        for tree in git.worktrees(s.sh, fork.path):
+            sync = tree.branch.removeprefix("refs/heads/")
+            if fork.policy.branches.tag_of(sync) and branches.are_back(s.sh, tree.path):
+                line = s.command("resolve-conflicts", pr=sync)
+                then = f"`{line}`, with the options that you gave, resolves its pull request."
+        raise Refused(f"no merge is in progress in `{git.named(work)}`.", then=then)
     if len(upgrades) > 1:
         trees = " and ".join(map(str, upgrades))
         problem = f"a merge is in progress in {trees}."
@@ -281,9 +288,13 @@ def sync_upstream(s: Session, options: Options) -> None:
     fetched = all(git.has_object(s.sh, fork.path, x) for x in (release.commit, release.base))
     if fetched and git.is_ancestor(s.sh, fork.path, release.commit, release.base):
         s.console.say(f"Nothing new: {fork.policy.branches.production} contains {tag.name}.")
+        if gone := reverted_sync(s.sh, fork, release.base):
+            said = f"{gone.said}; to restore it: {gone.undone(fork)}"
+            s.console.say(f"But {said}.", "yellow")
+            s.console.annotate("Reverted", said, sure=False)
         _end(s, fork, "nothing", {"result": "nothing", "tag": tag.name, "pull_request": ""})
         return
-    if declined := _declined(s, fork, hub, name, release.pushed):
+    if declined := pull_request.declined(s, fork, hub, name, release.pushed):
         s.console.say(f"Somebody closed {declined.url} for {tag.name}; nothing to do.")
         result = {"result": "declined", "tag": tag.name, "pull_request": declined.url}
         _end(s, fork, "declined", result, detection)
@@ -328,6 +339,8 @@ def _detect(s: Session, fork: Fork) -> Detection:
     detection = detecting.detect(s.sh, fork)
     while _fetch_strange(s, fork, detection):
         detection = detecting.detect(s.sh, fork)
+    if gone := reverted_sync(s.sh, fork, fork.production_commit):
+        return replace(detection, warnings=(*detection.warnings, gone.said))
     return detection
 
 
@@ -371,18 +384,6 @@ def _end(
         why = notify.send(s, event, tag=result["tag"], url=result["pull_request"], text=text)
         if moved and not why:
             files.keep(reported, moved)
-
-
-def _declined(s: Session, fork: Fork, hub: Hub, head: str, pushed: str) -> Pull | None:
-    """The pull request of this very commit that a person closed without merging it."""
-    if not pushed:
-        return None
-    production = fork.policy.branches.production
-    pulls = github.pulls(s.sh, hub, base=production, state="all", head=head)
-    if any(pull.state == "OPEN" for pull in pulls):
-        return None
-    closed = (pull for pull in pulls if pull.state == "CLOSED" and pull.commit == pushed)
-    return next(closed, None)
 
 
 def _waits_for_person(work: Work, release: Target) -> bool:

@@ -130,6 +130,8 @@ def open_request(work: Work, *, numbered: bool = True) -> Opened:
     count = len(older)
     # What a person has tested since is ticked in the text; another job has not tested it.
     known = bool(pull and in_actions() and _is_announced(pull, values))
+    if pull is None and (closed := declined(s, fork, hub, name, head)):
+        s.console.say(f"{closed.url} was closed; another one follows for the same merge.", "yellow")
     if pull is None or not (known or _is_current(pull, values)):
         plan, done = Plan(values | words, conditions, untouched), len(conditions) + 1
         run((_labels(len(lacking)), action), plan, after=count)
@@ -210,6 +212,18 @@ def tell_team(work: Work) -> None:
     hub, name = work.fork.hub(work.fork.policy.remotes.origin), work.tag.name
     url = f"{hub.url}/pulls?q=is:open+head:{work.fork.policy.branches.sync_for(name)}"
     notify.notify(work.s, "success", tag=name, url=url)
+
+
+def declined(s: Session, fork: Fork, hub: Hub, head: str, pushed: str) -> Pull | None:
+    """The pull request of this very commit that a person closed without merging it."""
+    if not pushed:
+        return None
+    production = fork.policy.branches.production
+    pulls = github.pulls(s.sh, hub, base=production, state="all", head=head)
+    if any(pull.state == "OPEN" for pull in pulls):
+        return None
+    closed = (pull for pull in pulls if pull.state == "CLOSED" and pull.commit == pushed)
+    return next(closed, None)
 
 
 def text_path(fork: Fork, tag: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..fork.tags import TagUse
 from ..merge import authorship, resolve
 from ..run import files, git, github
 from ..run.console import Console
-from ..run.errors import CheckFailed, Nothing, Paused, Refused, Usage
+from ..run.errors import CheckFailed, Failed, Nothing, Paused, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan, Step, chosen
 from ..run.text import about, counted, in_actions, listed
@@ -178,6 +178,11 @@ def _how_to_finish(s: Session, ready: Upgrade, work: Work) -> str:
     """What resolves the conflicts on a published sync branch."""
     origin = work.fork.policy.remotes.origin
     if github.slug_of(origin.url):
+        with suppress(Failed):
+            hub, pushed = work.fork.hub(origin), ready.target.pushed
+            if closed := pull_request.declined(s, work.fork, hub, ready.sync, pushed):
+                reopen = github.reopen(hub, closed.number)
+                return f"somebody closed its pull request: `{reopen}`, then the same command again."
         return s.command("resolve-conflicts", pr=ready.sync)
     place, at = quote(str(ready.work)), git.at(work.fork.path)
     to = "" if ready.work.exists() else f"{at} worktree add {place} {ready.sync} && "
