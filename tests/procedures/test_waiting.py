@@ -104,6 +104,29 @@ def test_a_pull_request_that_waits_for_a_person_is_left_alone(world: World, gith
     assert len(pulls(github)) == 1
 
 
+def test_a_closed_pull_request_is_said_and_opened_again(world: World, github: GitHub) -> None:
+    with github.open() as opened:
+        opened.origin().close(opened.origin().pull(1))
+    stopped = world.run(f"upgrade-carto --tag {NEXT} --no-tests")
+    assert stopped.code == 3
+    way = re.search(
+        r"Next: somebody closed its pull request: `(gh pr reopen 1 .*)`, then", stopped.err
+    )
+    assert way
+    assert world.call(way[1].split()).code == 0
+    again = world.run(f"upgrade-carto --tag {NEXT} --no-tests")
+    assert again.code == 3 and f"resolve-conflicts --pr {SYNC_NEXT}" in again.err
+
+
+def test_who_names_no_pull_request_gets_the_command_that_does(world: World, github: GitHub) -> None:
+    assert world.run("resolve-conflicts --pr 1").code == 3
+    refused = world.run(f"resolve-conflicts --keep-fork {LEFT[0]} --reason Ours.")
+    assert refused.code == 1 and "no merge is in progress" in refused.err
+    line = f"resolve-conflicts --pr {SYNC_NEXT}"
+    assert f"Next: `invoke {line}`, with the options that you gave" in refused.err
+    assert world.run(f"{line} {WORDS}").code == 0
+
+
 @pytest.mark.parametrize("commits", [False, True])
 def test_who_was_overtaken_is_led_out(world: World, github: GitHub, commits: bool) -> None:
     """Somebody finishes a pull request in one clone while another one is at it in theirs."""

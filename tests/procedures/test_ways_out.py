@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -657,6 +658,26 @@ def test_a_choice_of_a_side_names_what_stays_of_the_other_and_how_it_is_taken_ba
     assert (place / file).read_text() != paused
     assert world.run(line).code == 3
     assert (place / file).read_text() == paused
+
+
+def test_a_conflict_put_back_after_the_merge_is_committed_is_not_committed_with_its_markers(
+    world: World,
+) -> None:
+    line, work = f"upgrade-carto --tag {STABLE} --no-tests --no-push", world.work(STABLE)
+    assert world.run(line).code == 3
+    sides = " ".join(f"--keep-fork {file}" for file in BOTH_SIDES)
+    assert world.run(f"resolve-conflicts --repo {work} {sides} --reason Ours.").code == 0
+    assert world.run(line).code == 0
+    world.git("checkout --quiet --conflict=diff3 -- Dockerfile", repo=work)
+    advice = json.loads(world.run("next --json").out)
+    assert advice["command"].endswith(" status") and "commit" not in advice["command"]
+    assert (
+        "Dockerfile is in conflict again: resolve that, `git add` it, and commit" in advice["why"]
+    )
+    discard = re.search(r"Or discard it: `(git .*?)`", advice["why"])
+    assert discard
+    assert world.paste(discard[1]).code == 0
+    assert "publishes it" in json.loads(world.run("next --json").out)["why"]
 
 
 def test_the_reason_of_an_older_sync_is_not_given_for_a_newer_one(world: World) -> None:
