@@ -733,6 +733,20 @@ def test_lost_ancestry_is_reported(world: World) -> None:
     assert found(world, "ancestry") == []
 
 
+def test_a_feature_of_the_manifest_that_is_missing_is_reported(world: World) -> None:
+    assert world.run("doctor --check features").out.startswith("not checked: features")
+    feature = '[[feature]]\nname = "regions"\nfiles = ["litellm/router.py"]\npatterns = ["{}"]\n'
+    for pattern, level in (("class Router", ""), ("def region_of", "broken")):
+        text = f'extends = "carto-litellm"\n{feature.format(pattern)}'
+        push_as_colleague(world, {"carto_fork.toml": text})
+        world.git("fetch --quiet origin")
+        if level:
+            finding = one(world, "features", level)
+            assert "regions" in finding["what"] and "def region_of" in finding["what"]
+        else:
+            assert found(world, "features") == []
+
+
 @pytest.mark.slow
 def test_a_reverted_sync_is_reported(world: World) -> None:
     """https://github.com/git/git/blob/master/Documentation/howto/revert-a-faulty-merge.txt"""

@@ -256,10 +256,11 @@ def test_one_missing_line_is_reported_in_the_singular(prepared: World) -> None:
 def test_a_line_in_other_words_is_not_called_missing(prepared: World) -> None:
     changed(prepared, {ROUTER: ("agents profit from", "agents benefit from")})
     done = prepared.run(MERGE)
-    assert f"  fork     {ROUTER}:44  1 line in another form, gone: profit\n" in done.out
+    assert f"  fork     {ROUTER}:44  1 line in another form, gone: `profit`\n" in done.out
     # An upgrade ends with what is to be looked at, each once.
     ended = prepared.run(UPGRADE).out
-    assert f"To look at: {ROUTER}:44 no longer has the fork's lines; gone: profit\n" in ended
+    said = f"{ROUTER} no longer has the fork's lines (line 44 there); gone: `profit`"
+    assert f"To look at: {said}" in " ".join(ended.split())
     assert ended.count(f"{ROUTER} has other lines") == 0 and ended.count("To look at: ") == 2
 
 
@@ -2098,7 +2099,11 @@ def test_features_passes_if_everything_in_the_manifest_exists(world: World) -> N
     with_policy(world, EXTENDS + AFFINE)
     before = everything(world)
     done = world.run("fork.inventory --section features")
-    assert (done.code, done.err, done.out) == (0, "", "Features of the policy:\n  sessions stay\n")
+    assert (done.code, done.err, done.out) == (
+        0,
+        "",
+        "Features of the policy, all of them on origin/carto/main:\n  sessions stay\n",
+    )
     data = json.loads(world.run("fork.inventory --section features --json").out)
     assert (len(data["features"]), data["missing"]) == (1, [])
     assert data["features"][0]["name"] == "sessions stay"
@@ -2115,7 +2120,8 @@ def test_features_reports_what_is_missing_from_the_manifest(world: World) -> Non
     before = everything(world)
     done = world.run("fork.inventory --section features")
     listed = "".join(f"missing: {what}\n" for what in missing)
-    assert done.out == f"Features of the policy:\n  sessions stay\n  regions of keys\n{listed}"
+    head = "Features of the policy, of which something is missing on origin/carto/main"
+    assert done.out == f"{head}:\n  sessions stay\n  regions of keys\n{listed}"
     said = message(
         "carto/main lacks 2 parts of its features.",
         "restore them, or correct the manifest.",
@@ -2159,7 +2165,7 @@ def test_a_manifest_that_is_proposed_is_valid_and_complete(world: World) -> None
     there = world.run("fork.inventory --section features")
     assert (there.code, there.err) == (0, "")
     listed = "".join(f"  {name}\n" for name in names)
-    assert there.out == f"Features of the policy:\n{listed}"
+    assert there.out == f"Features of the policy, all of them on origin/carto/main:\n{listed}"
     values = {s["key"]: s["value"] for s in json.loads(world.run("fork.config --json").out)}
     assert values["feature"] == proposed
     nothing = "# Nothing of a `feat:` commit to propose.\n"

@@ -300,7 +300,9 @@ def test_words_that_went_with_replaced_lines_are_noted(world: World) -> None:
     lost = {"Dockerfile": "\n".join([*ours[:at], *ours[at + 1 :]]) + "\n"}
     commit_in(world, world.fork, "refs/heads/sync", lost, SYNC, after, message="chore: merge it")
     noted = " ".join(world.run(f"ci.guard --range {SYNC}..sync").out.split())
-    where = "Dockerfile:15 no longer has the fork's lines; gone: Snowflake, against"
+    where = (
+        "Dockerfile no longer has the fork's lines (line 15 there); gone: `Snowflake`, `against`"
+    )
     assert f"Note: in the merge of {after}: {where}" in noted
 
 

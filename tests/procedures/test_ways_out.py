@@ -660,6 +660,27 @@ def test_a_choice_of_a_side_names_what_stays_of_the_other_and_how_it_is_taken_ba
     assert (place / file).read_text() == paused
 
 
+def test_the_pull_request_says_whose_side_a_person_took(world: World) -> None:
+    """Not from what they dropped besides: a file may have both sides, and lack something else."""
+    line, work = f"upgrade-carto --tag {STABLE} --no-tests", world.work(STABLE)
+    assert world.run(line).code == 3
+    resolved_by_hand(world, work)
+    file = [*BOTH_SIDES][1]
+    world.git(f"checkout --conflict=diff3 -- {file}", repo=work)
+    assert world.run(line).code == 3  # decides again what it had decided there
+    chosen = f"resolve-conflicts --repo {work} --keep-fork {file} --reason Ours."
+    assert world.run(chosen).code == 0
+    text = (work / "Dockerfile").read_text().replace("USER carto\n", "")
+    (work / "Dockerfile").write_text(text)
+    world.git("add Dockerfile", repo=work)
+    assert world.run(line).code == 4
+    assert world.run(f"verify --repo {work} --drop Dockerfile --reason 'As root.'").code == 0
+    assert world.run(line).code == 0
+    said = (world.fork / f".git/carto-fork/{STABLE}/pull-request.md").read_text()
+    assert "| `Dockerfile` | content | resolved by a person | Dropped the fork's change: " in said
+    assert f"| `{file}` | content | the fork's, by a person | Dropped upstream's change: " in said
+
+
 def test_a_conflict_put_back_after_the_merge_is_committed_is_not_committed_with_its_markers(
     world: World,
 ) -> None:

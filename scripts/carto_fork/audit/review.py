@@ -381,7 +381,7 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
     for (side, path), of_file in list(files.items())[:_MOST_ENTRIES]:
         counts = in_short(of_file)
         words = dict.fromkeys(word for entry in of_file for word in entry.account.words)
-        counts += [f"gone: {listed([*words])}"] * bool(words)
+        counts += [f"gone: {listed([f'`{word}`' for word in words])}"] * bool(words)
         counts += [entry.what for entry in of_file if entry.what]
         counts += sorted(
             {f"now {entry.where}" for entry in of_file if entry.where not in ("", path)}

@@ -72,11 +72,11 @@ class Verification:
     @property
     def replaced(self) -> list[Finding]:
         """The changes whose lines are gone or replaced, of which words are gone."""
-        said = "{}:{} no longer has {} lines; gone: {}".format
+        said = "{} no longer has {} lines (line {} there); gone: {}".format
         return [
-            Finding("replaced", said(e.path, e.account.line, e.side.whose, words), e.path, False)
+            Finding("replaced", said(e.path, e.side.whose, e.account.line, words), e.path, False)
             for e in (self.account.to_look_at if self.account else ())
-            if (words := listed(e.account.words))
+            if (words := listed([f"`{word}`" for word in e.account.words]))
         ]
 
     @property

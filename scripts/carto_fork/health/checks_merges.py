@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ..audit import healing, inventory, review
+from ..audit.findings import missing_features
 from ..fork import records
 from ..fork.policy import Side
 from ..fork.records import Drop
@@ -510,6 +511,18 @@ def _importing(patient: Patient, modules: Mapping[str, str]) -> list[str]:
     return [path for name in hits if _is_test(path := name.partition(":")[2])]
 
 
+def _features(patient: Patient) -> Iterator[Diagnosis]:
+    """What the manifest names and production lacks."""
+    if not patient.fork.policy.feature:
+        raise Inapplicable("the policy names no features")
+    _ = patient.commit
+    for finding in missing_features(patient.sh, patient.fork):
+        what = f"{patient.production}: {finding.what.rstrip('.')}."
+        cause = "A change or a merge removed it, or the manifest is out of date."
+        then = "restore it, or correct `[[feature]]` in the policy"
+        yield Diagnosis(Level.BROKEN, what, cause, then)
+
+
 CHECKS = (
     Check(
         "ancestry",
@@ -517,6 +530,7 @@ CHECKS = (
         _ancestry,
     ),
     Check("losses", "A sync has lost something.", _losses),
+    Check("features", "Something that the fork must never lose is missing.", _features),
     Check("drift", "The same conflicts come again with every upgrade.", _drift, slow=True),
     Check("workflows", "An upstream workflow runs in the fork.", _workflows),
     Check("docker", "A merge changed what the fork adds to its images.", _docker),

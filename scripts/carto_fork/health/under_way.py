@@ -99,11 +99,9 @@ def uncommitted(sh: Shell, fork: Fork, branch: str, then: str) -> Iterator[Advic
     if state.unmerged:
         paths = listed(sorted(state.unmerged), 3)
         verb = "is" if len(state.unmerged) == 1 else "are"
-        why = (
-            f"In {git.named(work)}, {paths} {verb} in conflict again: resolve that, `git add` it, "
-        )
-        why += f"and commit; {then} Or discard it: `{git.at(work)} restore --staged --worktree :/`."
-        yield Advice(f"{git.at(work)} status", why)
+        why = f"In {git.named(work)}, {paths} {verb} in conflict again: resolve that, `git add` "
+        why += f"it, and commit; {then} Or discard it: `{git.at(work)} restore --staged "
+        yield Advice(f"{git.at(work)} status", f"{why}--worktree :/`.")
     why = f"In {git.named(work)}, {listed(state.dirty, 3)} {verb} changed and not committed. This "
     why += f"adds that to the upgrade; {then} Or discard it: `{git.at(work)} restore --staged "
     yield Advice(f"{git.at(work)} commit --all", f"{why}--worktree :/`.")

@@ -160,12 +160,10 @@ class _Text:
             said = f"proposed by {plain(proposed[path].by)}"
         elif decision.left:
             made = self.sync.resolutions[path]
-            chosen = made.take
+            said = f"{SIDES[made.take]}, by a person" if made.take else "resolved by a person"
             if made.word:
-                dropped = Take(made.word.side)
-                chosen = Take.UPSTREAM if dropped is Take.FORK else Take.FORK
-                why = f"Dropped {SIDES[dropped]} change: {plain(made.word.reason)}"
-            said = f"{SIDES[chosen]}, by a person" if chosen else "resolved by a person"
+                side = SIDES[Take(made.word.side)]
+                why = f"Dropped {side} change: {plain(made.word.reason)}"
         else:
             said = taken(decision) or "as merged"
         return [cell(path), kind, said, why]

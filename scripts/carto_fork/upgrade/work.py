@@ -18,7 +18,7 @@ from ..fork.policy import Side, Take
 from ..fork.records import Drop, Proposal
 from ..fork.session import Session
 from ..fork.tags import Conventional, Tag, conventional
-from ..merge import authorship, conflicts, earlier
+from ..merge import authorship, conflicts, earlier, hunks
 from ..merge.decisions import Decision
 from ..merge.earlier import Piece
 from ..merge.resolution import Resolution
@@ -261,8 +261,8 @@ class Area:
 class ByHand:
     """How a person resolved a conflict.
 
-    take: whose file was taken; None for a text of its own. word: what they dropped, and why; None
-        if they did not say.
+    take: whose side was taken, in the file or in all that was left of it; None for a text of its
+        own. word: what they dropped, and why; None if they did not say.
     """
 
     take: Take | None
@@ -368,8 +368,8 @@ class Sync:
     @cached_property
     def resolutions(self) -> dict[str, ByHand]:
         """By path, how a person resolved a conflict that was left for them."""
-        paths = [decision.conflict.path for decision in self.decisions if decision.left]
-        if not paths:
+        left = {x.conflict.path: x for x in self.decisions if x.left}
+        if not left:
             return {}
         commits = (self.head, self.ours, self.theirs)
         now, ours, theirs = (git.tree(self._sh, self._repo, commit) for commit in commits)
@@ -379,11 +379,24 @@ class Sync:
         words.sort(key=lambda drop: drop.side == Side.FORK.value)  # what the fork lost, rather
         by_path = {drop.path: drop for drop in words}
         resolutions = {}
-        for path in paths:
+        for path, decision in left.items():
             sides = ((Take.FORK, ours), (Take.UPSTREAM, theirs))
             take = next((side for side, tree in sides if tree.get(path) == now.get(path)), None)
+            take = take or self._side_of(decision)
             resolutions[path] = ByHand(take, by_path.get(path))
         return resolutions
+
+    def _side_of(self, decision: Decision) -> Take | None:
+        """The side that the result has in each hunk that was left for a person, if it is one."""
+        result = git.show(self._sh, self._repo, self.head, decision.conflict.path)
+        segments = hunks.parse(decision.text or decision.conflict.text or "")
+        made = [*hunks.resolved(segments, result)] if segments and result else []
+        for take in (Take.FORK, Take.UPSTREAM):
+            if made and all(
+                lines == (hunk.ours if take is Take.FORK else hunk.theirs) for hunk, lines in made
+            ):
+                return take
+        return None
 
     @cached_property
     def gave_way(self) -> int:
