@@ -818,7 +818,8 @@ def test_a_feature_that_the_fork_gives_up_is_no_loss(merged: World, more: str) -
     said = " ".join(merged.run(UPGRADE_NEXT).out.split())
     assert f"To look at: regions of keys, from #60: {given_up} " in said
     assert (
-        "To look at: carto_fork.toml: lines of the fork's change are different now, or gone" in said
+        "To look at: carto_fork.toml: lines of the fork's change are different now, gone, or back"
+        in said
     )
 
 

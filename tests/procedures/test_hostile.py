@@ -296,9 +296,9 @@ def test_failing_tests_on_the_merged_tree_stop_the_upgrade(tmp_path: Path) -> No
     told = world.run("next --json")
     assert json.loads(told.out) == {
         "command": f"invoke {UPGRADE_NEXT}",
-        "why": f"The upgrade to {NEXT} is not finished. `test` failed on what is here (log: "
-        f".git/carto-fork/{NEXT}/test.log). First fix it in ../{work.name}, and commit; then this "
-        "continues it.",
+        "why": f"The upgrade to {NEXT} is not finished. `test` failed on upstream-sync/{NEXT} "
+        f"(log: .git/carto-fork/{NEXT}/test.log). First install what it lacks, or fix it in "
+        f"../{work.name}, and commit; then this continues it.",
     }
 
     again = world.run(UPGRADE_NEXT)

@@ -383,9 +383,21 @@ def test_pr_says_how_to_leave_out_upstreams_development(world: World, github: Gi
     assert "from upstream's main; only stable releases are merged; Guard does not let" in done.err
     line = re.search(r"`git (rebase .*)` leaves it out; then", done.err)
     assert line
+    bad = world.git("rev-parse HEAD")
     world.git(line[1])
     assert world.run("branch.pr --title 'feat: x'").code == 0
     assert [pull.head for pull in pulls(github)] == ["feature/x"]
+    # Also once its pull request is open, and if another branch brings it.
+    world.git(f"switch --quiet --detach {bad}")
+    world.git("switch --quiet feature/x")
+    world.git(f"merge --quiet --no-edit {bad}")
+    again = world.run("branch.pr")
+    assert (again.code, "brings" in again.err) == (1, True)
+    ways = re.search(r"`git (rebase .*)` leaves it out; `git (push .*)`; then", again.err)
+    assert ways
+    world.git(ways[1])
+    world.git(ways[2])
+    assert world.run("branch.pr").code == 0
     assert why.startswith(f"feature/x has {commits} commits that carto/main lacks")
 
 

@@ -252,6 +252,21 @@ def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -
 
 
 @pytest.mark.slow
+def test_an_older_release_that_a_person_asks_for_stays_beside_the_newer_one(
+    world: World, github: GitHub
+) -> None:
+    assert sync(world, f"--tag {TAG}").code == 0
+    for line in (f"--tag {NEXT}", f"--tag {TAG}", f"--tag {NEXT}"):
+        assert sync(world, line).code == 0
+    states = [(pull.head, pull.state) for pull in pulls(github)]
+    assert states == [(SYNC, "CLOSED"), (SYNC_NEXT, "OPEN"), (SYNC, "OPEN")]
+    # What a person closed stays closed.
+    with github.open() as opened:
+        opened.origin().close(opened.origin().pull(3))
+    assert json.loads(sync(world, f"--tag {TAG}").out)["result"] == "declined"
+
+
+@pytest.mark.slow
 def test_a_pull_request_whose_branch_nobody_can_read_stays_open(
     world: World, github: GitHub
 ) -> None:

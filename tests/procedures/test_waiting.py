@@ -118,6 +118,20 @@ def test_a_closed_pull_request_is_said_and_opened_again(world: World, github: Gi
     assert again.code == 3 and f"resolve-conflicts --pr {SYNC_NEXT}" in again.err
 
 
+def test_what_another_clone_has_tested_stays_ticked(world: World, github: GitHub) -> None:
+    """Resolving it there again finds nothing to do, and takes no evidence away."""
+    assert world.run(FINISH).code == 0
+    with github.open() as opened:
+        pull = opened.origin().pull(1)
+        pull.body = pull.body.replace("- [ ] ", "- [x] ")
+    before = pulls(github)[0].body
+    assert "- [x] `make test-unit`" in before
+    world.git("update-ref -d refs/heads/" + SYNC_NEXT)
+    done = world.run("resolve-conflicts --pr 1")
+    assert done.code == 0 and "Nothing has tested it" not in done.out
+    assert pulls(github)[0].body == before
+
+
 def test_who_names_no_pull_request_gets_the_command_that_does(world: World, github: GitHub) -> None:
     assert world.run("resolve-conflicts --pr 1").code == 3
     refused = world.run(f"resolve-conflicts --keep-fork {LEFT[0]} --reason Ours.")
@@ -154,7 +168,8 @@ def test_who_was_overtaken_is_led_out(world: World, github: GitHub, commits: boo
     assert f"invoke {abort}" in stopped.err
     assert world.run(abort, cwd=other).code == 0
     done = json.loads(world.run("next --json", cwd=other).out)
-    assert done["command"].startswith("gh pr view 1") or "gh pr view 1" in done["command"]
+    assert done["command"] == f"invoke upgrade-carto --tag {NEXT}"  # which tests what they made
+    assert done["why"].startswith("Pull request 1 is waiting for a review. Nothing has tested it")
 
 
 def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
@@ -189,8 +204,9 @@ def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     test = f"invoke upgrade-carto --tag {NEXT}"
     assert done.out.endswith(f"this does, on this machine:\nNext: {test}\n")
     world.git("fetch --quiet origin")
-    following = json.loads(world.run("next --json").out)["why"]
-    assert f"since its conflicts were resolved: `{test}` does." in following
+    following = json.loads(world.run("next --json").out)
+    assert following["command"] == test
+    assert "Nothing has tested it since its conflicts were resolved" in following["why"]
 
 
 def test_a_choice_in_a_pull_request_is_not_changed_without_a_word(

@@ -681,6 +681,21 @@ def test_the_pull_request_says_whose_side_a_person_took(world: World) -> None:
     assert f"| `{file}` | content | the fork's, by a person | Dropped upstream's change: " in said
 
 
+def test_the_pull_request_names_what_upstream_says_it_breaks(world: World) -> None:
+    commit_in(
+        world,
+        world.upstream,
+        "refs/tags/v1.76.6",
+        {"litellm/new.py": "x = 1\n"},
+        "refs/tags/v1.76.5^{commit}",
+        message="feat(api)!: no sessions",
+    )
+    done = world.run("upgrade-carto --tag v1.76.6 --no-tests")
+    assert done.code == 0, done.err
+    said = (world.fork / ".git/carto-fork/v1.76.6/pull-request.md").read_text()
+    assert "By their subjects, these break something:\n\n- feat(api)\\!: no sessions\n" in said
+
+
 def test_a_conflict_put_back_after_the_merge_is_committed_is_not_committed_with_its_markers(
     world: World,
 ) -> None:

@@ -655,6 +655,16 @@ def test_taking_one_side_is_remembered(repo: Repo, side: str) -> None:
     assert again(repo, before) == {"f": (side, f"As in {merge[:10]}.")}
 
 
+def test_what_landed_is_remembered_not_what_was_changed_before(repo: Repo) -> None:
+    sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
+    before = repo.git("rev-parse", "ours")
+    merge = repo.on("sync", "ours").merge("theirs", {"f": THEIRS})
+    repo.commit({"f": SETTLED})
+    repo.on("ours").git("merge", "--quiet", "--no-ff", "--no-edit", "sync")
+    repo.commit({"f": OURS})
+    assert again(repo, before) == {"f": (SETTLED, f"As in {merge[:10]}.")}
+
+
 def test_a_merge_of_other_files_resolved_nothing(repo: Repo) -> None:
     """The last commits that changed the file are not what it merged."""
     sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})

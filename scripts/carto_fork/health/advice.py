@@ -311,9 +311,12 @@ class _Adviser(Known):
             yield from self._taking_in(upgrade)
             yield from self._accepting(upgrade, pull)
             test = self._command("upgrade-carto", tag=tag)
-            more = f". Nothing has tested it since its conflicts were resolved: `{test}` does"
+            since = "Nothing has tested it since its conflicts were resolved"
             untested = status.is_untested(sh, fork, upgrade) and not status.is_ticked(fork, pull)
-            more = more if untested else ""
+            if untested and not pull.approved:
+                why = f"Pull request {pull.number} is waiting for a review. {since}; this does."
+                yield Advice(test, why)
+            more = f". {since}: `{test}` does" if untested else ""
             yield review(self._hub, pull, f"{branches.NEVER_SQUASHED}{more}")
         elif pull.state == "MERGED":
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")

@@ -395,8 +395,8 @@ def failed(fork: Fork, upgrade: InProgress, command: Callable[..., str]) -> str:
         log = begun.failed(fork, upgrade.tag, checked.result)
         if log is None or not begun.remembered(fork, upgrade.tag).tests:
             return ""
-        why = f"`{log.stem}` failed on {upgrade.branch} (log: {git.nearest(log)}). First fix it "
-        return f"{why}{git.inside(work)}, and commit"
+        why = f"`{log.stem}` failed on {upgrade.branch} (log: {git.nearest(log)}). First install "
+        return f"{why}what it lacks, or fix it {git.inside(work)}, and commit"
     wrong = review.in_one_line(checked)
     drop = command("verify", repo=str(work), drop="PATH", reason="WHY")
     ways = review.ways_out(fork, checked, work, drop).rpartition("; ")[0]
@@ -502,8 +502,10 @@ def is_untested(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:
     since: no job tests it then."""
     refs = fork.refs
     head = refs.objects.get(fork.tracking(fork.policy.remotes.origin, upgrade.branch), "")
-    passed = refs.commits.get(f"refs/carto-fork/passed/{upgrade.tag}/test") == head
-    if not head or passed or not fork.policy.commands.test:
+    if not head or not fork.policy.commands.test:
+        return False
+    passed = refs.commits.get(f"refs/carto-fork/passed/{upgrade.tag}/test")
+    if passed and not git.differing(sh, fork.path, passed, head):
         return False
     subjects = git.subjects(sh, fork.path, head, "--not", fork.production_commit)
     return records.RESOLVED_MESSAGE.replace("{tag}", upgrade.tag) in subjects

@@ -252,7 +252,8 @@ def remember(
 ) -> Memory:
     """How people resolved the conflicts in some files in the fork's newest merges.
 
-    Each of those merges is repeated in the object store to see its conflicts again.
+    Each of those merges is repeated in the object store to see its conflicts again. What counts is
+    what landed: somebody may have changed their mind on the branch of the merge.
     """
     memory = Memory()
     # Limited to paths, git leaves out a merge that took one side, and prints other parents.
@@ -266,16 +267,37 @@ def remember(
     ]
     pairs = _that_brought(sh, repo, own.keys(), merges, paths)[:_MOST_MERGES]
     names = [path for path in paths if "\n" not in path]
+    landed = _landed(own, next(iter(own), ""))  # the newest is listed first
     with ThreadPoolExecutor(max_workers=2) as pool:
         again = list(pool.map(lambda pair: _made_again(sh, repo, pair[1], names), pairs))
     for (merge, _), made in zip(pairs, again, strict=True):
         found = [path for path in names if {2, 3} <= made.stages.get(path, {}).keys()]
-        objects = [f"{commit}:{path}" for path in found for commit in (made.tree, merge)]
+        ends = (made.tree, landed.get(merge, merge))
+        objects = [f"{commit}:{path}" for path in found for commit in ends]
         texts = iter(git.contents(sh, repo, objects))
         for path, text, result in zip(found, texts, texts, strict=True):
             if text is not None and result is not None and not has_markers(result):
                 memory.learn(path, text, result, merge[:10])
     return memory
+
+
+def _landed(own: Mapping[str, Sequence[str]], head: str) -> dict[str, str]:
+    """The commit on a branch's own line with which each commit got there.
+
+    own: commits with their parents.
+    """
+    line = [head] * (head in own)
+    while line and own[line[-1]][:1] and own[line[-1]][0] in own:
+        line.append(own[line[-1]][0])
+    landed: dict[str, str] = {}
+    for commit in reversed(line):
+        todo = [commit]
+        while todo:
+            name = todo.pop()
+            if name in own and name not in landed:
+                landed[name] = commit
+                todo += own[name]
+    return landed
 
 
 def _that_brought(

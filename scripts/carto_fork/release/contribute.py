@@ -129,9 +129,11 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
         fork, onto = _fetched(s, fork, heads, held, base)
         existing = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
         body = ""
+        if base == fork.policy.branches.production and not draft:
+            _require_no_development(s, fork, work, onto, head)
         if existing is None:
             if base == fork.policy.branches.production and not draft:
-                _require_allowed(s, fork, work, onto, head)
+                _require_conventional(s, fork, work, onto, head)
             title, body = _words(s, fork, title, body_file, f"{onto}..refs/heads/{head}", base)
         if state.dirty:
             s.console.say(
@@ -162,7 +164,8 @@ def _publish(s: Session, fork: Fork, work: Path, head: str, base: str, *, draft:
     with s.locked(fork.repository) as held:
         fork, onto = _fetched(s, fork, branch_on_origin(s, fork, base), held, base)
         if base == fork.policy.branches.production and not draft:
-            _require_allowed(s, fork, work, onto, head)
+            _require_no_development(s, fork, work, onto, head)
+            _require_conventional(s, fork, work, onto, head)
         values = fork.values() | {"head": head}
         s.run(PULL_REQUEST[:1], Plan(values, frozenset(), f"{base} is as it was."), held)
     if s.json:
@@ -232,20 +235,29 @@ def _require_right_merge(s: Session, fork: Fork, work: Path, head: str) -> None:
     s.console.say(f"{head} brings {release.name}: {branches.NEVER_SQUASHED}.", "yellow")
 
 
-def _require_allowed(s: Session, fork: Fork, work: Path, onto: str, head: str) -> None:
-    """Raises Refused if a branch has commits that `ci.guard` stops: from upstream's development
-    branch, or with subjects that are not conventional.
+def _require_no_development(s: Session, fork: Fork, work: Path, onto: str, head: str) -> None:
+    """Raises Refused if a branch has commits of upstream's development branch, which `ci.guard`
+    stops.
 
     onto: the production branch's commit.
     """
-    if fork.upstream_tips and (
-        found := guard.development(s.sh, fork, onto, fork.refs.commits[f"refs/heads/{head}"])
-    ):
-        production = fork.policy.branches.production
-        raise Refused(
-            f"{found[0].what}; {approvals.CHECK} does not let that into {production}.",
-            then=f"{found[0].then.rstrip('.')}; then run the same command again.",
-        )
+    local = fork.refs.commits[f"refs/heads/{head}"]
+    found = guard.development(s.sh, fork, onto, local) if fork.upstream_tips else []
+    if not found:
+        return
+    origin, production = fork.policy.remotes.origin, fork.policy.branches.production
+    then = found[0].then.rstrip(".")
+    if fork.tracking(origin, head) in fork.refs.objects:
+        then += f"; `{git.at(work)} push --force-with-lease {origin.name} {head}`"
+    what = f"{found[0].what}; {approvals.CHECK} does not let that into {production}."
+    raise Refused(what, then=f"{then}; then run the same command again.")
+
+
+def _require_conventional(s: Session, fork: Fork, work: Path, onto: str, head: str) -> None:
+    """Raises Refused if a branch has commits whose subjects `ci.guard` stops.
+
+    onto: the production branch's commit.
+    """
     odd = guard.unconventional(s.sh, fork, onto, f"refs/heads/{head}")
     if not odd:
         return

@@ -193,6 +193,14 @@ def _pull(data: dict[str, Any]) -> Pull:
     )
 
 
+def last_comment(sh: Shell, hub: Hub, number: int, who: str) -> str:
+    """The newest comment that somebody wrote in a pull request; "" without one."""
+    words = [hub.gh, "pr", "view", "-R", hub.slug, "--json", "comments", str(number)]
+    comments = _json(sh.read(words), f"pull request {number}")["comments"]
+    texts = [x["body"] for x in comments if (x.get("author") or {}).get("login") == who]
+    return texts[-1] if texts else ""
+
+
 def reviews(sh: Shell, hub: Hub, number: str, commit: str) -> Iterator[tuple[str, str]]:
     """Who reviewed a pull request's commit and with what result, such as APPROVED, newest last.
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
+from ..audit import healing
 from ..ci import notify
 from ..fork import branches, records, recovery, releases, session
 from ..fork import detection as detecting
@@ -164,8 +165,8 @@ def _resolve_request(
         s.run(steps.FINISH, replace(fetch, values=values), held, work)
         if held:
             report.write_for(s, fork, work)
-            commands = fork.policy.commands
-            if commands.install or commands.test or commands.lint:
+            commands, tested = fork.policy.commands, bool(work.sync and work.sync.is_tested)
+            if not tested and (commands.install or commands.test or commands.lint):
                 test = s.command("upgrade-carto", tag=name)
                 s.console.say("Nothing has tested it since; this does, on this machine:")
                 s.console.next(test)
@@ -339,9 +340,14 @@ def _detect(s: Session, fork: Fork) -> Detection:
     detection = detecting.detect(s.sh, fork)
     while _fetch_strange(s, fork, detection):
         detection = detecting.detect(s.sh, fork)
+    warnings = list(detection.warnings)
     if gone := reverted_sync(s.sh, fork, fork.production_commit):
-        return replace(detection, warnings=(*detection.warnings, gone.said))
-    return detection
+        warnings.append(gone.said)
+    there, stated = releases.upstream_refs(s.sh, fork) or fork.refs, [detection.version]
+    if only := healing.only_stated(fork.policy.tags, there, stated, detection.contained):
+        production = fork.policy.branches.production
+        warnings.append(f"{production} states {only.name}'s version but lacks its commits")
+    return replace(detection, warnings=tuple(warnings))
 
 
 def _fetch_strange(s: Session, fork: Fork, detection: Detection) -> bool:

@@ -21,6 +21,9 @@ from .work import Sync
 MOST_CHARACTERS = 65_536
 """GitHub's limit for the body of a pull request."""
 
+TICKED = "- [x] "
+"""How an item of the checklist begins that is done."""
+
 _ROWS = (1000, 300, 100, 30, 10, 3)
 """Limits for the rows of a table, tried in this order until the body is short enough."""
 
@@ -31,11 +34,12 @@ _MOST_BREAKING, _LONGEST = 8, 120
 def body(sync: Sync, fork: Fork, starts_no_ci: bool = False) -> str:
     """The text of the pull request, within GitHub's limit; the full one is in the run's summary.
 
-    Its last line has the digest of what it says, whichever run says it.
+    Its last line has the digest of what it says, whichever run says it and whatever is ticked.
     """
     for rows in _ROWS:
         text = str(_Text(sync, fork, starts_no_ci, rows))
-        facts = text.replace(notify.run_url() or "\0", "").encode("utf-8", "surrogateescape")
+        plain_text = text.replace(notify.run_url() or "\0", "").replace(TICKED, "- [ ] ")
+        facts = plain_text.encode("utf-8", "surrogateescape")
         text += f"\n<!-- carto-fork: {hashlib.sha256(facts).hexdigest()[:16]} -->\n"
         if len(text) <= MOST_CHARACTERS:
             return text
@@ -257,15 +261,17 @@ class _Text:
         sound = "no change is lost, no markers are left; Python, TOML, JSON and YAML files parse, "
         sound += "imports in Python resolve"
         items.append((sound, sync.checked.passed))
+        by_people = []  # or by a clone that has tested it
         if commands.install:
-            items.append(("the merged tree installs", "install" in sync.passed))
-        items += [(code(line), "test" in sync.passed) for line in commands.test]
-        items += [(code(line), "lint" in sync.passed) for line in commands.lint]
-        items += [
+            by_people.append(("the merged tree installs", "install" in sync.passed))
+        by_people += [(code(line), "test" in sync.passed) for line in commands.test]
+        by_people += [(code(line), "lint" in sync.passed) for line in commands.lint]
+        by_people += [
             ("somebody read upstream's release notes for breaking changes and migrations", False),
             *[("the container image builds and starts", False)] * bool(self.policy.images),
             ("the fork's own features work in a test deployment", False),
         ]
+        items += [(what, done or f"{TICKED}{what}" in sync.said) for what, done in by_people]
         if (page := notify.run_url()) and not sync.unresolved:
             yield f"The job Test of [this run]({page}) installs and tests the merge.\n"
         yield from (f"- [{'x' if done else ' '}] {what}" for what, done in items)

@@ -126,7 +126,7 @@ def open_request(work: Work, *, numbered: bool = True) -> Opened:
     words = _of_labels(lacking)
     conditions = frozenset([LABELS] if lacking else ())
     untouched = f"Your checkout, {branches.production} and {name} are unchanged."
-    older, done = list(_older(s, fork, pulls, sync)), 0
+    older, done = list(_older(s, fork, pulls, sync, existing)), 0
     count = len(older)
     # What a person has tested since is ticked in the text; another job has not tested it.
     known = bool(pull and in_actions() and _is_announced(pull, values))
@@ -178,7 +178,7 @@ def _say_newer(s: Session, fork: Fork, pulls: Sequence[Pull], tag: Tag) -> None:
 
 def _superseded(pull: Pull, tag: Tag, older: Pull, sync: Sync) -> str:
     """The comment with which a pull request for an older release is closed."""
-    comment = f"Superseded by #{pull.number}, for the newer release {tag.name}. The branch is kept"
+    comment = f"{_SUPERSEDED}{pull.number}, for the newer release {tag.name}. The branch is kept"
     if any(piece.branch == older.head for piece in sync.people):
         comment += "; the newer one contains everything that people made here"
     return f"{comment}."
@@ -214,8 +214,12 @@ def tell_team(work: Work) -> None:
     notify.notify(work.s, "success", tag=name, url=url)
 
 
+_SUPERSEDED = "Superseded by #"
+
+
 def declined(s: Session, fork: Fork, hub: Hub, head: str, pushed: str) -> Pull | None:
-    """The pull request of this very commit that a person closed without merging it."""
+    """The pull request of this very commit that a person closed without merging it; one that this
+    program closed for a newer release's counts as none."""
     if not pushed:
         return None
     production = fork.policy.branches.production
@@ -223,7 +227,9 @@ def declined(s: Session, fork: Fork, hub: Hub, head: str, pushed: str) -> Pull |
     if any(pull.state == "OPEN" for pull in pulls):
         return None
     closed = (pull for pull in pulls if pull.state == "CLOSED" and pull.commit == pushed)
-    return next(closed, None)
+    last = next(closed, None)
+    said = github.last_comment(s.sh, hub, last.number, last.author) if last else ""
+    return None if said.startswith(_SUPERSEDED) else last
 
 
 def text_path(fork: Fork, tag: str) -> Path:
@@ -249,7 +255,9 @@ def _is_announced(existing: Pull, values: dict[str, str]) -> bool:
 def _is_current(pull: Pull, values: dict[str, str]) -> bool:
     """Whether an update would change nothing but what reviewers have ticked since."""
     has_labels = all(_have(pull, values["labels"])) and not any(_have(pull, values["other"]))
-    return has_labels and bool(values["mark"]) and values["mark"] in pull.body
+    ticked = (line for line in values["text"].splitlines() if line.startswith(description.TICKED))
+    same = bool(values["mark"]) and values["mark"] in pull.body
+    return has_labels and same and all(line in pull.body for line in ticked)
 
 
 def _have(pull: Pull, labels: str) -> list[bool]:
@@ -266,7 +274,9 @@ def _starts_no_ci(pull: Pull) -> bool:
 def _values(s: Session, fork: Fork, sync: Sync, pull: Pull | None) -> dict[str, str]:
     """Write the text of a pull request, and return the placeholders of its steps."""
     settings, unchecked = fork.policy.pull_requests, bool(pull and _starts_no_ci(pull))
-    mark = ""
+    text = mark = ""
+    # What somebody has ticked of this commit, perhaps tested in another clone, stays ticked.
+    sync.said = pull.body if pull and sync.head[:10] in pull.body else ""
     if not s.sh.dry:
         text = description.body(sync, fork, unchecked)
         mark = text.splitlines()[-1]
@@ -282,6 +292,7 @@ def _values(s: Session, fork: Fork, sync: Sync, pull: Pull | None) -> dict[str, 
         "sync": sync.branch,
         "head": sync.head,
         "mark": mark,
+        "text": text,
         "title": f"chore: merge upstream {sync.tag.name} into {fork.policy.branches.production}",
         "body": str(git.nearest(text_path(fork, sync.tag.name))),
         "labels": _csv(labels),
@@ -324,16 +335,20 @@ def _of_labels(missing: Sequence[tuple[str, str, str]]) -> dict[str, str]:
     }
 
 
-def _older(s: Session, fork: Fork, pulls: Sequence[Pull], sync: Sync) -> Iterator[tuple[str, Pull]]:
+def _older(
+    s: Session, fork: Fork, pulls: Sequence[Pull], sync: Sync, existing: Pull | None
+) -> Iterator[tuple[str, Pull]]:
     """The open pull requests that a sync's replaces, each with its release.
 
+    existing: its own, if it is open: what was opened after it, a person asked for.
     One stays open while it has people's work that the newest one lacks. Who does not want that work
     closes it by hand.
     """
     for pull in pulls:
         name = fork.policy.branches.tag_of(pull.head)
         older = name and tags.classify(name, fork.policy.tags)
-        if older and older < sync.tag:
+        asked = existing is not None and pull.number > existing.number
+        if older and older < sync.tag and not asked:
             fetched = fork.refs.commits.get(fork.tracking(fork.policy.remotes.origin, pull.head))
             left = [p for p in sync.people if p.branch == pull.head and not p.carried]
             if left or fetched != pull.commit or pull.head in sync.unread:

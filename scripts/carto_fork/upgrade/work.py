@@ -28,7 +28,7 @@ from ..merge.words import Merge
 from ..run import files, git
 from ..run.errors import CheckFailed, Paused, Refused
 from ..run.shell import Shell
-from ..run.text import in_actions, joined, listed
+from ..run.text import code, in_actions, joined, listed
 from . import begun, proposals, risks
 from .begun import unresolved
 from .left import propose, require_nothing_left, say_sides
@@ -197,7 +197,7 @@ class Work:
         changed = [
             f"{path}: lines of "
             f"{'changes of both sides' if len(whose) > 1 else f'{min(whose)} change'} are "
-            "different now, or gone"
+            "different now, gone, or back"
             for path, whose in places.items()
         ]
         return [*first, *changed, *last]
@@ -284,6 +284,7 @@ class Sync:
         self._sh, self._repo, self._work, self._fork = work.s.sh, fork.path, work, fork
         self.tag, self.theirs, self.head = work.tag, work.theirs, head
         self.branch = fork.policy.branches.sync_for(work.tag.name)
+        self.said = ""  # the text of its pull request, if that is about this commit
         work.sync = self
         self.merge, self.ours = git.merge_of(self._sh, fork.path, self.theirs, head)
         if not self.merge:
@@ -423,13 +424,21 @@ class Sync:
 
     @cached_property
     def passed(self) -> list[str]:
-        """The names of the checks that this commit has passed."""
+        """The names of the checks that the files of this commit have passed."""
         checks = ("verify", "install", "test", "lint")
-        return [check for check in checks if self._passed(check) == self.head]
+        return [check for check in checks if self._passed(check)]
 
-    def _passed(self, check: str) -> str:
-        """The commit that has passed a check; "" for none."""
-        return self._fork.refs.commits.get(f"refs/carto-fork/passed/{self.tag.name}/{check}", "")
+    @property
+    def is_tested(self) -> bool:
+        """Whether the tests have passed here, or somebody has ticked that they have."""
+        lines = self._fork.policy.commands.test
+        ticked = bool(lines) and all(f"- [x] {code(line)}" in self.said for line in lines)
+        return "test" in self.passed or ticked
+
+    def _passed(self, check: str) -> bool:
+        name = f"refs/carto-fork/passed/{self.tag.name}/{check}"
+        commit = self._fork.refs.commits.get(name, "")
+        return bool(commit) and not git.differing(self._sh, self._repo, commit, self.head)
 
     @cached_property
     def _base(self) -> str:
