@@ -236,7 +236,7 @@ def _require_right_merge(s: Session, fork: Fork, work: Path, head: str) -> None:
 
 
 def _require_no_development(s: Session, fork: Fork, work: Path, onto: str, head: str) -> None:
-    """Raises Refused if a branch has commits of upstream's development branch, which `ci.guard`
+    """Raises Refused if a branch has commits from upstream's development branch, which `ci.guard`
     stops.
 
     onto: the production branch's commit.
