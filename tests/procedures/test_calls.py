@@ -80,7 +80,7 @@ def test_an_upgrade_with_a_pull_request_asks_git_nothing_twice(
     assert (done.code, done.err) == (0, "")
     assert "\nPull request 1: https://github.com/" in done.out
     assert calls.repeated == []
-    assert calls.number <= 113
+    assert calls.number <= 114
 
 
 def test_a_status_asks_git_nothing_twice(world: World, calls: Calls) -> None:

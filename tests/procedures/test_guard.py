@@ -627,6 +627,16 @@ def own_policy(world: World, text: str, branch: str = "feature/x") -> str:
 VALID, TYPO = 'extends = "carto-litellm"\n', 'extends = "carto-litellm"\ncomand = "x"\n'
 
 
+def test_a_policy_whose_releases_no_task_would_know_is_reported(world: World) -> None:
+    wrong = VALID + '[releases]\ntag = "x-{upstream}-{version}"\n'
+    own_policy(world, wrong)
+    done = world.run("ci.guard")
+    assert done.code == 4 and "  policy: " in done.err
+    assert "`releases.tag` makes the name x-1.77.2-0.1.0" in done.err
+    refused = world.run("branch.pr")
+    assert refused.code == 1 and "`releases.tag` makes the name x-1.77.2-0.1.0" in refused.err
+
+
 def test_a_policy_that_would_not_be_valid_on_production_is_reported(world: World) -> None:
     head = own_policy(world, TYPO)
     said = f"carto_fork.toml at {head[:10]}: top level: object contains unknown field `comand`"

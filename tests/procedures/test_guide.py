@@ -56,6 +56,26 @@ def follow(world: World) -> Done:
 
 
 @pytest.mark.slow
+def test_next_merges_no_commit_that_was_pushed_after_the_approval(
+    world: World, github: GitHub
+) -> None:
+    """GitHub keeps an approval, unless the branch's rules dismiss it."""
+    world.git("tag --delete v1.75.2-carto.1.2.0", repo=world.origin)
+    world.git("switch --quiet --no-track -c feature/x origin/carto/main")
+    for subject in ("feat: x", "fix: x"):
+        world.git("commit --quiet --allow-empty -m", subject)
+        assert world.run("branch.pr --title 'feat: x'").code == 0
+        if subject == "feat: x":
+            assert world.call(f"gh pr review 1 --approve {FORK}".split()).code == 0
+            assert following(world)[0] == f"gh pr merge 1 {FORK} --merge"
+    command, why = following(world)
+    assert command == f"gh pr view 1 {FORK}"
+    assert why == (
+        "Pull request 1 is approved, but not its newest commit, which is waiting for a review."
+    )
+
+
+@pytest.mark.slow
 def test_next_says_if_github_does_not_answer(world: World, github: GitHub) -> None:
     """It neither opens a second pull request nor says that there is none."""
     assert world.run(f"upgrade-carto --tag {TAG} --no-tests").code == 0

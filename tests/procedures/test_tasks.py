@@ -593,7 +593,7 @@ def test_bump_version_refuses_while_a_merge_is_in_progress(world: World) -> None
     before = world.everything()
     done = world.run("bump-version --to 1.76.5 --repo litellm", cwd=world.place)
     then = "finish it first: git -C litellm commit"
-    assert (done.err, done.code) == (message("a merge is in progress in ../litellm.", then), 1)
+    assert (done.err, done.code) == (message("a merge is in progress in litellm.", then), 1)
     assert world.everything() == before
 
 

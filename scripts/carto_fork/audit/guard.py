@@ -10,7 +10,7 @@ from pathlib import Path
 from ..ci import notify
 from ..fork import records, releases, tags, version_files
 from ..fork.fork import Fork, require_whole_history
-from ..fork.policy import POLICY_FILE, load_policy
+from ..fork.policy import POLICY_FILE, Loaded, load_policy
 from ..fork.session import Session
 from ..fork.tags import TagUse
 from ..merge import authorship, conflicts, syncs
@@ -302,7 +302,9 @@ def _configuration(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
             merged = sh.ask(how, repo=fork.path, base=each.base, head=each.head)
             now = git.show(sh, fork.path, merged.line, path) if merged.ok else now
         try:
-            read(now or "")
+            found = read(now or "")
+            if isinstance(found, Loaded):
+                releases.require_known_names(sh, fork, found.policy)
         except Refused as no:
             what = no.what.rstrip(".")
             what = what if path in what else f"{path}: {what}"

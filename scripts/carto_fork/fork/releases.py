@@ -309,6 +309,29 @@ def contained(sh: Shell, fork: Fork, commit: str, known: Refs) -> Tag | None:
     return tags.newest(merged(sh, fork, commit, known), fork.policy.tags, *tags.STABLE)
 
 
+def own_name(policy: Policy, upstream: Tag, version: str) -> str:
+    """The name of a release. Raises Refused if it is not one that the policy calls the fork's."""
+    assert policy.releases
+    name = str(policy.releases.name(upstream.release, version))
+    tag = tags.classify(name, policy.tags)
+    said = (tag.scheme.use, tag.release, str(tag.build)) if tag else ()
+    if said != (TagUse.OWN, upstream.release, version):
+        raise Refused(
+            f"`releases.tag` makes the name {name}, which is not what a class of `[[tags]]` with "
+            "the use `own` fits: no task would know the release.",
+            then=f"write {tags.fitting(policy.tags)}, or correct that class.",
+        )
+    return name
+
+
+def require_known_names(sh: Shell, fork: Fork, policy: Policy) -> None:
+    """Raises Refused if no task would know the fork's next release by its name."""
+    names = [*fork.refs.tags(), *(upstream_refs(sh, fork) or fork.refs).tags()]
+    newest_one = tags.newest(names, policy.tags, *tags.STABLE)
+    if newest_one and policy.releases:
+        own_name(policy, newest_one, tags.FIRST)
+
+
 def upstream_refs(sh: Shell, fork: Fork) -> Refs | None:
     """Upstream's tags and its development branch as they are there now; None if it does not answer.
     Asked once per task."""

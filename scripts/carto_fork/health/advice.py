@@ -317,7 +317,7 @@ class _Adviser(Known):
                 why = f"Pull request {pull.number} is waiting for a review. {since}; this does."
                 yield Advice(test, why)
             more = f". {since}: `{test}` does" if untested else ""
-            yield review(self._hub, pull, f"{branches.NEVER_SQUASHED}{more}")
+            yield review(sh, self._hub, pull, f"{branches.NEVER_SQUASHED}{more}")
         elif pull.state == "MERGED":
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")
 
@@ -442,7 +442,7 @@ class _Adviser(Known):
             if pull.commit != local:
                 why = f"Pull request {pull.number} differs from {printable(branch)} here."
                 yield Advice(self._command("branch.pr"), why)
-            yield review(self._hub, pull)
+            yield review(self._sh, self._hub, pull)
 
     # --- Releases
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from ..fork import setup, tags
+from ..fork import releases, setup
 from ..fork.policy import POLICY_FILE, Policy, load_policy
-from ..release import release
 from ..run import git
 from ..run.errors import Refused
 from .checks import Diagnosis, Level, Patient
@@ -64,11 +63,8 @@ def check(patient: Patient) -> Iterator[Diagnosis]:
 
 def _release_names(patient: Patient, policy: Policy) -> Iterator[Diagnosis]:
     """Names of releases that no task would recognise."""
-    newest = tags.newest(patient.fork.refs.tags(), policy.tags, *tags.STABLE)
-    if not newest or not policy.releases:
-        return
     try:
-        release.named(policy, newest, tags.FIRST)
+        releases.require_known_names(patient.sh, patient.fork, policy)
     except Refused as no:
         cause = "`release` refuses to make such a release."
         yield Diagnosis(Level.BROKEN, no.what, cause, no.then)

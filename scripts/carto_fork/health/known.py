@@ -4,6 +4,7 @@ nothing."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 
 from ..fork import branches
@@ -109,11 +110,19 @@ class Known:
             create = branches.requesting(self._sh, self._fork, branch, ref, how)
             yield Advice(create, f"{branch} is published: ask for a review.")
         elif pull.state == "OPEN":
-            yield review(hub, pull, how)
+            yield review(self._sh, hub, pull, how)
 
 
-def review(hub: Hub, pull: Pull, how: str = "") -> Advice:
+def review(sh: Shell, hub: Hub, pull: Pull, how: str = "") -> Advice:
     """What to do about an open pull request. how: how to merge it, if that matters."""
+    said = [("", "APPROVED")] if pull.approved else []
+    with suppress(Failed):  # GitHub may keep an approval although somebody has pushed since
+        said = said and list(github.reviews(sh, hub, str(pull.number), pull.commit))
+    if pull.approved and "APPROVED" not in [state for _, state in said]:
+        why = (
+            f"Pull request {pull.number} is approved, but not its newest commit, which is waiting "
+        )
+        return Advice(github.view(hub, pull.number), f"{why}for a review.")
     if pull.approved:
         more = how.removeprefix(branches.NEVER_SQUASHED)
         why = f"Pull request {pull.number} is approved; once its checks pass, this merges it with "

@@ -10,7 +10,6 @@ from ..audit import healing
 from ..fork import branches, releases, version_files
 from ..fork.fork import Fork
 from ..fork.tags import FIRST, Tag
-from ..release import release
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -110,7 +109,7 @@ def uncommitted(sh: Shell, fork: Fork, branch: str, then: str) -> Iterator[Advic
 def unnamed(fork: Fork, contained: Tag, command: Callable[..., str]) -> Iterator[Advice]:
     """What to do if no task would know the fork's next release by its name."""
     try:
-        release.named(fork.policy, contained, FIRST)
+        releases.own_name(fork.policy, contained, FIRST)
     except Refused as no:
         yield Advice(command("doctor", check="policy"), f"{no.what} This prints how to fix it.")
 

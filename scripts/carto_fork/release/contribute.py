@@ -186,7 +186,8 @@ def _open_with_own_policy(s: Session, base: str) -> tuple[Fork, Path]:
     if base in ("", fork.policy.branches.production):
         text = git.show(s.sh, work, head, POLICY_FILE)
         if text is not None and fork.brings(s.sh, head, text):
-            load_policy(text, f"{POLICY_FILE} at {head[:10]}")
+            policy = load_policy(text, f"{POLICY_FILE} at {head[:10]}").policy
+            releases.require_known_names(s.sh, fork, policy)
     return fork, work
 
 

@@ -14,7 +14,7 @@ from ..ci import notify
 from ..fork import records, releases, tags, version_files
 from ..fork.branches import fetch_tag, on_a_branch
 from ..fork.fork import Fork, require_remotes, require_whole_history
-from ..fork.policy import Policy, Releases
+from ..fork.policy import Releases
 from ..fork.records import Drop
 from ..fork.session import Session
 from ..fork.tags import Tag, TagUse
@@ -88,21 +88,6 @@ def rules(fork: Fork) -> Releases:
     return fork.policy.releases
 
 
-def named(policy: Policy, upstream: Tag, version: str) -> str:
-    """The name of a release. Raises Refused if it is not one that the policy calls the fork's."""
-    assert policy.releases
-    name = str(policy.releases.name(upstream.release, version))
-    tag = tags.classify(name, policy.tags)
-    said = (tag.scheme.use, tag.release, str(tag.build)) if tag else ()
-    if said != (TagUse.OWN, upstream.release, version):
-        raise Refused(
-            f"`releases.tag` makes the name {name}, which is not what a class of `[[tags]]` with "
-            "the use `own` fits: no task would know the release.",
-            then=f"write {tags.fitting(policy.tags)}, or correct that class.",
-        )
-    return name
-
-
 def next_one(
     sh: Shell, fork: Fork, remote: RemoteRefs, commit: str, bump: str, command: Callable[..., str]
 ) -> Release:
@@ -142,7 +127,7 @@ def next_one(
             if part == "major" and before.build.major == 0:
                 part = "minor"  # SemVer: before 1.0.0 anything may change
         version = tags.raised(before.build, part)
-    tag = named(fork.policy, upstream, version)
+    tag = releases.own_name(fork.policy, upstream, version)
     _require_free(fork, remote, tag)
     return contained.release(tag, version)
 
