@@ -76,6 +76,26 @@ def test_next_merges_no_commit_that_was_pushed_after_the_approval(
 
 
 @pytest.mark.slow
+def test_next_moves_commits_on_the_local_production_branch_to_a_branch(
+    world: World, github: GitHub
+) -> None:
+    world.git(f"tag -d {TAG} {STABLE}", repo=world.upstream)
+    project = world.git("show origin/carto/main:pyproject.toml").replace("1.75.2.1", "1.75.2")
+    push_as_colleague(world, {"pyproject.toml": f"{project}\n"})
+    world.git("tag v1.75.2-carto.1.2.1 carto/main", repo=world.origin)
+    world.git("pull --quiet --ff-only --tags origin carto/main")
+    assert following(world)[0] == ""
+    world.git("commit --quiet --allow-empty -m mine")
+    mine = world.git("rev-parse HEAD")
+    command, why = following(world)
+    assert why.startswith("Your carto/main has 1 commit that origin lacks; this moves that to a")
+    assert world.paste(command).code == 0
+    assert world.git("rev-parse feature/on-carto-main") == mine
+    assert world.git("rev-parse carto/main") == world.git("rev-parse origin/carto/main")
+    assert following(world)[0] == "invoke branch.pr"
+
+
+@pytest.mark.slow
 def test_next_says_if_github_does_not_answer(world: World, github: GitHub) -> None:
     """It neither opens a second pull request nor says that there is none."""
     assert world.run(f"upgrade-carto --tag {TAG} --no-tests").code == 0
@@ -136,7 +156,8 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
     assert follow(world).code == 0
     assert following(world) == (
         "invoke release",
-        f"carto/main contains {STABLE}, and the newest release is v1.75.2-carto.1.2.0.",
+        f"carto/main contains {STABLE}, and the newest release is v1.75.2-carto.1.2.0. `invoke "
+        f"verify --landed {STABLE}` says if all of it landed.",
     )
     assert follow(world).code == 0
     assert following(world)[0] == "git merge --ff-only origin/carto/main"

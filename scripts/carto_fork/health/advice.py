@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 
 from ..adopt.copies import BRANCH, Copy, State, compare, is_needed, missing, waiting
-from ..audit import healing, inventory
+from ..audit import healing
 from ..fork import branches, detection, records, setup, version_files
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
@@ -379,34 +379,6 @@ class _Adviser(Known):
         elif waits and git.is_ancestor(self._sh, fork.path, origin, here):
             yield Advice(*status.unpushed(self._sh, fork, upgrade, named, resolve, self._command))
 
-    def _heal(self, why: str) -> Iterator[Advice]:
-        """How to restore the ancestry of a sync, if the history shows that it is lost.
-
-        why: another sign that it is lost; "" for none.
-        """
-        fork = self._fork
-        if not fork.upstream_tips:
-            fetch = f"{self._at} fetch {fork.policy.remotes.upstream.name}"
-            if why:
-                yield Advice(fetch, f"{why} To heal that, this clone needs upstream's branch.")
-            return
-        try:
-            lost = inventory.lost(self._sh, fork)
-        except Refused as no:
-            yield Advice(
-                self._command("fork.heal", check=True), f"{no.what} This prints what helps."
-            )
-            return
-        if lost is None:
-            return
-        for branch in filter(healing.BRANCH.fullmatch, fork.published):
-            yield from self._requested(branch, branches.NEVER_SQUASHED)
-        does = (
-            "says what prevents healing it" if lost.hidden else "records the ancestry that was lost"
-        )
-        why = f"{why or f'{healing.described(lost)}.'} This {does}."
-        yield Advice(healing.way_out(lost, self._command), why)
-
     def _change(self) -> Iterator[Advice]:
         """The next step for a branch with a fork change that is checked out."""
         fork, branches = self._fork, self._fork.policy.branches
@@ -467,7 +439,8 @@ class _Adviser(Known):
             last = f"the newest release is {own.name}" if own else "nothing was released yet"
             why = f"{self._production} contains {contained.name}, and {last}."
             yield from self._renewed()  # the release has it then
-            yield Advice(self._command("release"), why)
+            check = self._command("verify", landed=contained.name)
+            yield Advice(self._command("release"), f"{why} `{check}` says if all of it landed.")
 
     def _reverted(self) -> Iterator[Advice]:
         """How to restore a missing sync, unless what is checked out has it again already."""
@@ -543,10 +516,22 @@ class _Adviser(Known):
                 why += f" It has {'this' if landed else 'another'} {POLICY_FILE} already."
             yield Advice(forward, why)
 
+    def _ahead(self) -> Iterator[Advice]:
+        """What to do with commits on the local production branch that origin lacks."""
+        ahead, _ = self._facts.local or (0, 0)
+        if self._facts.checked_out == self._production and ahead:
+            mine = f"feature/on-{self._production.replace('/', '-')}"
+            move = f"{self._at} switch -c {mine} && {self._at} branch --force {self._production} "
+            commits = f"{counted(ahead, 'commit')} that {self._origin.name} lacks"
+            why = f"Your {self._production} has {commits}; this moves that to a branch; then "
+            why += f"`{self._command('branch.pr')}`."
+            yield Advice(f"{move}{self._origin.name}/{self._production}", why)
+
     def _rest(self) -> Iterator[Advice]:
         """What can wait."""
         fork = self._fork
         yield from self._behind()
+        yield from self._ahead()
         for left in branches.left_behind(self._sh, fork.path)[:1]:
             why = f"HEAD was detached, and {left.described}."
             yield Advice(self._command("branch.recover", commit=left.commit[:10]), why)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
 
+from ..audit import healing, inventory
 from ..fork import branches
 from ..fork.fork import Fork
 from ..fork.tags import Tag, TagUse, newest
 from ..run import git, github
-from ..run.errors import Failed
+from ..run.errors import Failed, Refused
 from ..run.git import Refs
 from ..run.github import Hub, Pull
 from ..run.shell import Shell
@@ -94,6 +95,34 @@ class Known:
         why = f"{branch} is published. Once you have reviewed it (`{at} {log}`), this "
         line = branches.landing(self._sh, self._fork, branch)
         return Advice(line, f"{why}brings it into {production}.")
+
+    def _heal(self, why: str) -> Iterator[Advice]:
+        """How to restore the ancestry of a sync, if the history shows that it is lost.
+
+        why: another sign that it is lost; "" for none.
+        """
+        fork = self._fork
+        if not fork.upstream_tips:
+            fetch = f"{self._at} fetch {fork.policy.remotes.upstream.name}"
+            if why:
+                yield Advice(fetch, f"{why} To heal that, this clone needs upstream's branch.")
+            return
+        try:
+            lost = inventory.lost(self._sh, fork)
+        except Refused as no:
+            yield Advice(
+                self._command("fork.heal", check=True), f"{no.what} This prints what helps."
+            )
+            return
+        if lost is None:
+            return
+        for branch in filter(healing.BRANCH.fullmatch, fork.published):
+            yield from self._requested(branch, branches.NEVER_SQUASHED)
+        does = (
+            "says what prevents healing it" if lost.hidden else "records the ancestry that was lost"
+        )
+        why = f"{why or f'{healing.described(lost)}.'} This {does}."
+        yield Advice(healing.way_out(lost, self._command), why)
 
     def _requested(self, branch: str, how: str = "") -> Iterator[Advice]:
         """The next step of a published branch that is not merged yet.
