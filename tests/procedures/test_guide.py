@@ -224,7 +224,7 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
     world.git("commit --quiet -m 'chore: the Makefile, as it was merged'", repo=work)
     assert follow(world).code == 0
     why = following(world)[1]
-    assert why.startswith("Pull request 1 is waiting for a review; ")
+    assert why.startswith("Pull request 1 is waiting for a review. ")
     untested = "Nothing has tested it since its conflicts were resolved"
     assert untested in why
     with github.open() as opened:  # as another clone ticks it that has run the tests
@@ -269,7 +269,8 @@ def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github:
     stopped = " ".join(world.run("resolve-conflicts --pr 2").err.split())
     assert f"Next: `{again[0]}`, then run `invoke resolve-conflicts --pr 2` again" in stopped
     anew = f"git push origin --delete upstream-sync/{STABLE}"
-    assert stopped.endswith(f"make the upgrade anew: `{anew}`, then `{newer}`.")
+    ways = f"`invoke upgrade-carto --tag {STABLE} --abort`, then `{anew}`, then `{newer}`."
+    assert stopped.endswith(f"make the upgrade anew: {ways}")
     assert follow(world).code == 0
     assert following(world)[0] == "invoke resolve-conflicts --pr 2"
     assert world.call(f"gh pr close 2 {FORK}".split()).code == 0
