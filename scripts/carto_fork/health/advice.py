@@ -518,8 +518,11 @@ class _Adviser(Known):
 
     def _ahead(self) -> Iterator[Advice]:
         """What to do with commits on the local production branch that origin lacks."""
-        ahead, _ = self._facts.local or (0, 0)
-        if self._facts.checked_out == self._production and ahead:
+        fork, local = self._fork, self._fork.refs.commits.get(self._fork.local_production, "")
+        if self._facts.checked_out != self._production or not (local and self._facts.local):
+            return
+        # A merge that landed in another way brings nothing.
+        if ahead := git.count(self._sh, fork.path, local, fork.production_commit, merges=False):
             mine = f"feature/on-{self._production.replace('/', '-')}"
             move = f"{self._at} switch -c {mine} && {self._at} branch --force {self._production} "
             commits = f"{counted(ahead, 'commit')} that {self._origin.name} lacks"
