@@ -90,7 +90,7 @@ def test_next_moves_commits_on_the_local_production_branch_to_a_branch(
     command, why = following(world)
     assert why.startswith("Your carto/main has 1 commit that origin lacks; this moves that to a")
     assert world.paste(command).code == 0
-    assert world.git("rev-parse feature/on-carto-main") == mine
+    assert world.git(f"rev-parse feature/on-carto-main-{mine[:7]}") == mine
     assert world.git("rev-parse carto/main") == world.git("rev-parse origin/carto/main")
     assert following(world)[0] == "invoke branch.pr"
 

@@ -260,8 +260,9 @@ def test_an_older_release_that_a_person_asks_for_stays_beside_the_newer_one(
         assert sync(world, line).code == 0
     states = [(pull.head, pull.state) for pull in pulls(github)]
     assert states == [(SYNC, "CLOSED"), (SYNC_NEXT, "OPEN"), (SYNC, "OPEN")]
-    # What a person closed stays closed.
+    # What a person closed stays closed, whatever they say about it.
     with github.open() as opened:
+        opened.origin().comment(opened.origin().pull(3), "Superseded by #2, and nobody needs it.")
         opened.origin().close(opened.origin().pull(3))
     assert json.loads(sync(world, f"--tag {TAG}").out)["result"] == "declined"
 

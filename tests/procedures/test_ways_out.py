@@ -660,6 +660,18 @@ def test_a_choice_of_a_side_names_what_stays_of_the_other_and_how_it_is_taken_ba
     assert (place / file).read_text() == paused
 
 
+def test_a_name_that_is_gone_is_named_although_its_parts_are_elsewhere(world: World) -> None:
+    line, work = f"upgrade-carto --tag {STABLE} --no-tests", world.work(STABLE)
+    assert world.run(line).code == 3
+    resolved_by_hand(world, work)
+    file = work / "Dockerfile"
+    assert " libffi-dev\n" in file.read_text() and "against libffi\n" in file.read_text()
+    file.write_text(file.read_text().replace(" libffi-dev\n", "\n"))
+    world.git("add Dockerfile", repo=work)
+    done = world.run(line)
+    assert done.code == 0 and "1 line in another form, gone: `libffi-dev`" in done.out
+
+
 def test_the_pull_request_says_whose_side_a_person_took(world: World) -> None:
     """Not from what they dropped besides: a file may have both sides, and lack something else."""
     line, work = f"upgrade-carto --tag {STABLE} --no-tests", world.work(STABLE)

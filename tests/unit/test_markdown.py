@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork.run.text import advice, block, cell, code, plain
+from carto_fork.upgrade.begun import CHECKLIST, TICKED, ticked
 
 HOSTILE = [
     "`rm -rf ~`",
@@ -84,3 +85,12 @@ def test_a_block_is_fenced_longer_than_anything_in_it() -> None:
 )
 def test_commands_in_a_sentence_stay_code_and_nothing_of_it_is_cut(text: str, shown: str) -> None:
     assert advice(text) == shown
+
+
+def test_only_the_checklist_of_a_pull_request_is_ticked() -> None:
+    """Its text quotes upstream's files, also a line that a diff removes."""
+    quoted = "\n".join(block(["- [x] `make test`", "+- [x] `make lint`"], "diff"))
+    items = f"- [ ] `make test`\n{TICKED}it installs\n"
+    body = f"{quoted}\n\n## {CHECKLIST}\n\n{items}\n## Next\n\n{quoted}"
+    assert ticked(body) == ticked(body.replace("\n", "\r\n")) == {"it installs"}
+    assert ticked(quoted) == set()

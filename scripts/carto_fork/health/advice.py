@@ -523,7 +523,7 @@ class _Adviser(Known):
             return
         # A merge that landed in another way brings nothing.
         if ahead := git.count(self._sh, fork.path, local, fork.production_commit, merges=False):
-            mine = f"feature/on-{self._production.replace('/', '-')}"
+            mine = f"feature/on-{self._production.replace('/', '-')}-{local[:7]}"
             move = f"{self._at} switch -c {mine} && {self._at} branch --force {self._production} "
             commits = f"{counted(ahead, 'commit')} that {self._origin.name} lacks"
             why = f"Your {self._production} has {commits}; this moves that to a branch; then "

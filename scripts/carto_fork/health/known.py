@@ -142,16 +142,20 @@ class Known:
             yield review(self._sh, hub, pull, how)
 
 
+def _is_approved_as_it_is(sh: Shell, hub: Hub, pull: Pull) -> bool:
+    """Whether an approval is of the newest commit, as far as GitHub says: it may keep one although
+    somebody has pushed since."""
+    with suppress(Failed):
+        said = github.reviews(sh, hub, str(pull.number), pull.commit)
+        return any(state == "APPROVED" for _, state in said)
+    return True
+
+
 def review(sh: Shell, hub: Hub, pull: Pull, how: str = "") -> Advice:
     """What to do about an open pull request. how: how to merge it, if that matters."""
-    said = [("", "APPROVED")] if pull.approved else []
-    with suppress(Failed):  # GitHub may keep an approval although somebody has pushed since
-        said = said and list(github.reviews(sh, hub, str(pull.number), pull.commit))
-    if pull.approved and "APPROVED" not in [state for _, state in said]:
-        why = (
-            f"Pull request {pull.number} is approved, but not its newest commit, which is waiting "
-        )
-        return Advice(github.view(hub, pull.number), f"{why}for a review.")
+    if pull.approved and not _is_approved_as_it_is(sh, hub, pull):
+        why = f"Pull request {pull.number} is approved, but not its newest commit, which is "
+        return Advice(github.view(hub, pull.number), f"{why}waiting for a review.")
     if pull.approved:
         more = how.removeprefix(branches.NEVER_SQUASHED)
         why = f"Pull request {pull.number} is approved; once its checks pass, this merges it with "

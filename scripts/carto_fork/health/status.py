@@ -21,7 +21,7 @@ from ..run.console import Console
 from ..run.errors import Refused
 from ..run.github import Pull
 from ..run.shell import Shell
-from ..run.text import counted, listed
+from ..run.text import code, counted, listed
 from ..upgrade import begun
 from ..upgrade.begun import for_a_person, in_conflict
 
@@ -494,7 +494,7 @@ def _landed_here(sh: Shell, fork: Fork, head: str) -> list[str]:
 
 def is_ticked(fork: Fork, pull: Pull) -> bool:
     """Whether the text of a pull request says that the tests have passed, perhaps elsewhere."""
-    return all(f"- [x] `{line}`" in pull.body for line in fork.policy.commands.test)
+    return begun.ticked(pull.body) >= {code(line) for line in fork.policy.commands.test}
 
 
 def is_untested(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:

@@ -96,9 +96,8 @@ def reverted_sync(
     merged: the tags that the history contains, as `releases.merged` returns them, if known.
     theirs: the commits to be merged, if known.
     """
-    if (
-        merged is None
-    ):  # a job's clone has no tags from upstream, and a revert takes their record away
+    if merged is None:
+        # A job's clone has no tag from upstream, and a revert takes the record of it away.
         known = filter(None, (releases.upstream_refs(sh, fork), fork.refs))
         found = [releases.merged(sh, fork, production, refs) for refs in known]
         merged = {name: commit for names in found for name, commit in names.items()}

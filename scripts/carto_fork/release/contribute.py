@@ -114,10 +114,11 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
     fork, work = _open_with_own_policy(s, base)
     _require_no_stray(s, work)
     base = base or fork.policy.branches.production
+    lands = base == fork.policy.branches.production and not draft
     state = git.work_state(s.sh, work)
     head = _head(fork, work, state.branch, base, s)
     require_remotes(fork)
-    if base == fork.policy.branches.production and not (draft or state.dirty):
+    if lands and not state.dirty:
         _require_right_merge(s, fork, work, head)
     if github.slug_of(fork.policy.remotes.origin.url) is None:
         _publish(s, fork, work, head, base, draft=draft)
@@ -129,10 +130,10 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
         fork, onto = _fetched(s, fork, heads, held, base)
         existing = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
         body = ""
-        if base == fork.policy.branches.production and not draft:
+        if lands:
             _require_no_development(s, fork, work, onto, head)
         if existing is None:
-            if base == fork.policy.branches.production and not draft:
+            if lands:
                 _require_conventional(s, fork, work, onto, head)
             title, body = _words(s, fork, title, body_file, f"{onto}..refs/heads/{head}", base)
         if state.dirty:

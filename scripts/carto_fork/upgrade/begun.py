@@ -222,8 +222,10 @@ def overtaken(
     """
     sync, origin, repo = fork.policy.branches.sync_for(tag), fork.policy.remotes.origin, fork.path
     local = fork.refs.commits.get(f"refs/heads/{sync}", "")
+    if not local or not pushed:
+        return None
     known = git.has_object(sh, repo, pushed)
-    if not local or not pushed or (known and git.is_ancestor(sh, repo, pushed, local)):
+    if known and git.is_ancestor(sh, repo, pushed, local):
         return None
     newest = pushed if known else fork.refs.commits.get(fork.tracking(origin, sync), local)
     own = not git.is_ancestor(sh, repo, local, newest)
@@ -238,9 +240,24 @@ def overtaken(
     if own:
         log = f"{git.at(repo)} log --oneline --left-right {sync}...{origin.name}/{sync}"
         return Overtaken(True, log, f"this shows both; to discard yours: `{discard}`")
-    return Overtaken(
-        False, f"{git.at(repo)} fetch {origin.name} {sync}:{sync}", "this takes them in"
-    )
+    fetch = f"{git.at(repo)} fetch {origin.name} {sync}:{sync}"
+    return Overtaken(False, fetch, "this takes them in")
+
+
+CHECKLIST = "Testing checklist"
+"""The heading in a pull request below which people tick."""
+TICKED = "- [x] "
+"""How an item of the checklist begins that is done."""
+
+
+def ticked(body: str) -> set[str]:
+    """The items that are ticked in the text of a sync's pull request.
+
+    Only the checklist counts: elsewhere the text quotes lines that upstream wrote.
+    """
+    _, heading, below = body.replace("\r\n", "\n").rpartition(f"\n## {CHECKLIST}\n")
+    lines = below.partition("\n## ")[0].splitlines() if heading else []
+    return {line.removeprefix(TICKED) for line in lines if line.startswith(TICKED)}
 
 
 _FAILED = "failed"

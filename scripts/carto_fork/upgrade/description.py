@@ -16,13 +16,11 @@ from ..merge.decisions import Decision
 from ..merge.resolution import SIDES, taken
 from ..run import github
 from ..run.text import advice, block, cell, code, counted, joined, plain, table
+from . import begun
 from .work import Sync
 
 MOST_CHARACTERS = 65_536
 """GitHub's limit for the body of a pull request."""
-
-TICKED = "- [x] "
-"""How an item of the checklist begins that is done."""
 
 _ROWS = (1000, 300, 100, 30, 10, 3)
 """Limits for the rows of a table, tried in this order until the body is short enough."""
@@ -38,7 +36,7 @@ def body(sync: Sync, fork: Fork, starts_no_ci: bool = False) -> str:
     """
     for rows in _ROWS:
         text = str(_Text(sync, fork, starts_no_ci, rows))
-        plain_text = text.replace(notify.run_url() or "\0", "").replace(TICKED, "- [ ] ")
+        plain_text = text.replace(notify.run_url() or "\0", "").replace(begun.TICKED, "- [ ] ")
         facts = plain_text.encode("utf-8", "surrogateescape")
         text += f"\n<!-- carto-fork: {hashlib.sha256(facts).hexdigest()[:16]} -->\n"
         if len(text) <= MOST_CHARACTERS:
@@ -71,7 +69,7 @@ class _Text:
             ("What to look at", self._to_look_at()),
             ("What upstream changed", self._upstream()),
             ("Work on older sync branches", self._people()),
-            ("Testing checklist", self._checklist()),
+            (begun.CHECKLIST, self._checklist()),
             ("How to resolve it", self._resolving()),
             ("How to review it", self._reviewing()),
         ]
@@ -271,7 +269,7 @@ class _Text:
             *[("the container image builds and starts", False)] * bool(self.policy.images),
             ("the fork's own features work in a test deployment", False),
         ]
-        items += [(what, done or f"{TICKED}{what}" in sync.said) for what, done in by_people]
+        items += [(what, done or what in sync.ticked) for what, done in by_people]
         if (page := notify.run_url()) and not sync.unresolved:
             yield f"The job Test of [this run]({page}) installs and tests the merge.\n"
         yield from (f"- [{'x' if done else ' '}] {what}" for what, done in items)

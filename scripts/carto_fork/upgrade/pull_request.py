@@ -21,7 +21,7 @@ from ..run.errors import Refused
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan, Step
 from ..run.text import counted, in_actions
-from . import description
+from . import begun, description
 from .work import Sync, Work
 
 _COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b", "proposed": "fbca04"}
@@ -178,7 +178,7 @@ def _say_newer(s: Session, fork: Fork, pulls: Sequence[Pull], tag: Tag) -> None:
 
 def _superseded(pull: Pull, tag: Tag, older: Pull, sync: Sync) -> str:
     """The comment with which a pull request for an older release is closed."""
-    comment = f"{_SUPERSEDED}{pull.number}, for the newer release {tag.name}. The branch is kept"
+    comment = f"{_SUPERSEDED.format(pull.number)}{tag.name}. The branch is kept"
     if any(piece.branch == older.head for piece in sync.people):
         comment += "; the newer one contains everything that people made here"
     return f"{comment}."
@@ -214,7 +214,7 @@ def tell_team(work: Work) -> None:
     notify.notify(work.s, "success", tag=name, url=url)
 
 
-_SUPERSEDED = "Superseded by #"
+_SUPERSEDED = "Superseded by #{}, for the newer release "
 
 
 def declined(s: Session, fork: Fork, hub: Hub, head: str, pushed: str) -> Pull | None:
@@ -229,7 +229,8 @@ def declined(s: Session, fork: Fork, hub: Hub, head: str, pushed: str) -> Pull |
     closed = (pull for pull in pulls if pull.state == "CLOSED" and pull.commit == pushed)
     last = next(closed, None)
     said = github.last_comment(s.sh, hub, last.number, last.author) if last else ""
-    return None if said.startswith(_SUPERSEDED) else last
+    ours = re.match(re.escape(_SUPERSEDED).replace(r"\{\}", r"\d+"), said)
+    return None if ours else last
 
 
 def text_path(fork: Fork, tag: str) -> Path:
@@ -255,9 +256,8 @@ def _is_announced(existing: Pull, values: dict[str, str]) -> bool:
 def _is_current(pull: Pull, values: dict[str, str]) -> bool:
     """Whether an update would change nothing but what reviewers have ticked since."""
     has_labels = all(_have(pull, values["labels"])) and not any(_have(pull, values["other"]))
-    ticked = (line for line in values["text"].splitlines() if line.startswith(description.TICKED))
     same = bool(values["mark"]) and values["mark"] in pull.body
-    return has_labels and same and all(line in pull.body for line in ticked)
+    return has_labels and same and begun.ticked(values["text"]) <= begun.ticked(pull.body)
 
 
 def _have(pull: Pull, labels: str) -> list[bool]:
@@ -276,7 +276,7 @@ def _values(s: Session, fork: Fork, sync: Sync, pull: Pull | None) -> dict[str, 
     settings, unchecked = fork.policy.pull_requests, bool(pull and _starts_no_ci(pull))
     text = mark = ""
     # What somebody has ticked of this commit, perhaps tested in another clone, stays ticked.
-    sync.said = pull.body if pull and sync.head[:10] in pull.body else ""
+    sync.ticked = begun.ticked(pull.body) if pull and sync.head[:10] in pull.body else set()
     if not s.sh.dry:
         text = description.body(sync, fork, unchecked)
         mark = text.splitlines()[-1]

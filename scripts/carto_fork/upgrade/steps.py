@@ -128,7 +128,7 @@ _REQUEST = Step(
 
 _SAVED = Step(
     "aside",
-    "Take the changes that --abort saved off the branch, for now.",
+    "Take the changes that --abort saved off the branch.",
     when=SAVED,
     run=(
         f"git -C {{repo}} update-ref {begun.ref_of('{tag}')} {{saved}}",

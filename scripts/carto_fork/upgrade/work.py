@@ -284,7 +284,7 @@ class Sync:
         self._sh, self._repo, self._work, self._fork = work.s.sh, fork.path, work, fork
         self.tag, self.theirs, self.head = work.tag, work.theirs, head
         self.branch = fork.policy.branches.sync_for(work.tag.name)
-        self.said = ""  # the text of its pull request, if that is about this commit
+        self.ticked = set[str]()  # in its pull request, if the text of that is about this commit
         work.sync = self
         self.merge, self.ours = git.merge_of(self._sh, fork.path, self.theirs, head)
         if not self.merge:
@@ -432,7 +432,7 @@ class Sync:
     def is_tested(self) -> bool:
         """Whether the tests have passed here, or somebody has ticked that they have."""
         lines = self._fork.policy.commands.test
-        ticked = bool(lines) and all(f"- [x] {code(line)}" in self.said for line in lines)
+        ticked = bool(lines) and self.ticked >= {code(line) for line in lines}
         return "test" in self.passed or ticked
 
     def _passed(self, check: str) -> bool:
