@@ -58,7 +58,8 @@ def test_a_file_that_is_staged_with_its_markers_is_not_committed(world: World) -
     assert (again.code, again.err) == (
         3,
         "Paused: 2 conflicts need a person. "
-        "Dockerfile, ui/litellm-dashboard/src/app/layout.tsx are staged with their markers.\n"
+        "Dockerfile, ui/litellm-dashboard/src/app/layout.tsx are staged with their markers; "
+        "`git add` each again once it has none.\n"
         "Your checkout, carto/main and origin are unchanged.\n"
         f"Next: resolve the rest in ../litellm.upstream-sync-{PAUSED}, `git add` each file, "
         f"then run `invoke {PAUSES}` again.\n",

@@ -401,6 +401,23 @@ def test_pr_says_how_to_leave_out_upstreams_development(world: World, github: Gi
     assert why.startswith(f"feature/x has {commits} commits that carto/main lacks")
 
 
+def test_pr_refuses_conflict_markers(world: World, github: GitHub) -> None:
+    """Guard would stop them only after a review was asked for."""
+    feature(world)
+    world.git("fetch --quiet upstream")
+    (world.fork / "NOTE.md").write_text("<<<<<<< HEAD\nours\n=======\ntheirs\n>>>>>>> v1\n")
+    world.git("add NOTE.md")
+    world.git("commit --quiet -m 'docs: notes'")
+    done = world.run("branch.pr --title 'docs: notes'")
+    assert (done.code, on_origin(world), pulls(github)) == (1, "", [])
+    assert done.err == message(
+        "NOTE.md has conflict markers in lines 1, 5; Guard does not let that into carto/main.",
+        "resolve that here, and commit it; then run "
+        "`invoke branch.pr --title 'docs: notes'` again.",
+    )
+    assert world.run("branch.pr --draft --title 'docs: notes'").code == 0  # it is not finished
+
+
 def test_away_from_github_what_the_hook_stops_is_not_published(world: World) -> None:
     push_as_colleague(world, {"carto_fork.toml": elsewhere(world)})
     world.git("fetch --quiet --no-tags origin")

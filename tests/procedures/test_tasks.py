@@ -121,7 +121,7 @@ def status(
     version: str = "1.75.2.1 (bumped by the fork; an upgrade sets it)",
     contained: str = "v1.75.2-stable",
     newest: str = STABLE,
-    mirror: str = "unknown in this clone",
+    mirror: str = "unknown in this clone; `sync-main` updates it",
     more: str = "Upstream has a newer stable release.\n"
     f"Next: invoke upgrade-carto --tag {STABLE}\n",
 ) -> str:

@@ -231,7 +231,10 @@ class _Survey:
         if self._asked.mirror:
             return Guess(key, self._asked.mirror, CERTAIN, _SAID)
         if upstream == production or own.get(upstream):
-            why = f"follows upstream; {upstream} cannot, since it has fork commits"
+            why = (
+                f"only follows upstream, which {upstream} cannot: it has fork commits; `sync-main` "
+            )
+            why += "creates it"
             return Guess(key, f"upstream-{upstream}", GUESS, why)
         if upstream in own:
             why = "it has upstream's name and no fork commits"

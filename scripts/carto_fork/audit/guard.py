@@ -246,11 +246,13 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     yield from (x for x in verify.marked(left) if x.path not in reported)
 
 
-def development(sh: Shell, fork: Fork, base: str, head: str) -> list[Finding]:
-    """How one history brings upstream's work that is not a stable release into another."""
+def stops(sh: Shell, fork: Fork, base: str, head: str) -> list[Finding]:
+    """What nobody has to review first: how one history brings upstream's work that is not a stable
+    release into another, and conflict markers in it."""
     upstream = _Upstream(sh, fork)
     brought = _Brought(sh, fork, upstream, base, head)
-    return list(_development(sh, fork, upstream, brought, head))
+    markers = conflicts.markers_left(sh, fork.path, [base, *brought.stable], head)
+    return [*_development(sh, fork, upstream, brought, head), *verify.marked(markers)]
 
 
 def unconventional(sh: Shell, fork: Fork, base: str, head: str) -> list[_Commit]:

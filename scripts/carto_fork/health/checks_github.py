@@ -66,10 +66,10 @@ def _program(patient: Patient) -> Iterator[Diagnosis]:
     path, sync = patient.fork.policy.files.requirements, patient.fork.policy.files.sync
     text = patient.text(sync) if sync else ""
     if text and not documents.is_stamped(text) and "carto-fork" not in text:
-        what = f"{sync} does not run this program."
         with suppress(Refused):
             copies = compare(patient.fork.policy, lambda path: patient.text(path) or None)
-            replace = foreign(copies)
+            replace = foreign(copies) or replace
+        what = f"{listed(replace)} {'does' if len(replace) == 1 else 'do'} not run this program."
         then = _adopt(patient, replace, sync)
         yield Diagnosis(Level.LOOK, what, "The team, or an earlier automation, wrote it.", then)
     yield from _called(patient)

@@ -332,6 +332,7 @@ def show(console: Console, facts: Status, repo: str, why: str, *, unknown: bool 
     if release and own and not facts.problems:  # see `_mismatches`
         about.append("bumped by the fork; an upgrade sets it")
     version += f" ({'; '.join(about)})" if about else ""
+    updates = "; `sync-main` updates it"
     own_release = named(facts.own_release) + ", as of the last fetch" * bool(facts.own_release)
     where = "" if facts.online else " (as of the last fetch: upstream cannot be reached)"
     here = [("fork", repo), ("checked out", facts.checked_out or "detached HEAD")]
@@ -345,7 +346,7 @@ def show(console: Console, facts: Status, repo: str, why: str, *, unknown: bool 
             ("newest release of the fork", own_release),
             ("newest stable upstream tag", named(facts.upstream_release) + where),
             (f"{facts.production} against origin", distance(facts.local)),
-            ("mirror against upstream", distance(facts.mirror)),
+            ("mirror against upstream", distance(facts.mirror) + updates * (not facts.mirror)),
         ]
     )
     for upgrade in facts.in_progress:

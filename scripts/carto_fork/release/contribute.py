@@ -131,7 +131,7 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
         existing = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
         body = ""
         if lands:
-            _require_no_development(s, fork, work, onto, head)
+            _require_reviewable(s, fork, work, onto, head)
         if existing is None:
             if lands:
                 _require_conventional(s, fork, work, onto, head)
@@ -165,7 +165,7 @@ def _publish(s: Session, fork: Fork, work: Path, head: str, base: str, *, draft:
     with s.locked(fork.repository) as held:
         fork, onto = _fetched(s, fork, branch_on_origin(s, fork, base), held, base)
         if base == fork.policy.branches.production and not draft:
-            _require_no_development(s, fork, work, onto, head)
+            _require_reviewable(s, fork, work, onto, head)
             _require_conventional(s, fork, work, onto, head)
         values = fork.values() | {"head": head}
         s.run(PULL_REQUEST[:1], Plan(values, frozenset(), f"{base} is as it was."), held)
@@ -237,19 +237,21 @@ def _require_right_merge(s: Session, fork: Fork, work: Path, head: str) -> None:
     s.console.say(f"{head} brings {release.name}: {branches.NEVER_SQUASHED}.", "yellow")
 
 
-def _require_no_development(s: Session, fork: Fork, work: Path, onto: str, head: str) -> None:
-    """Raises Refused if a branch has commits from upstream's development branch, which `ci.guard`
-    stops.
+def _require_reviewable(s: Session, fork: Fork, work: Path, onto: str, head: str) -> None:
+    """Raises Refused if a branch has commits from upstream's development branch, or conflict
+    markers, which `ci.guard` stops.
 
     onto: the production branch's commit.
     """
     local = fork.refs.commits[f"refs/heads/{head}"]
-    found = guard.development(s.sh, fork, onto, local) if fork.upstream_tips else []
+    found = guard.stops(s.sh, fork, onto, local) if fork.upstream_tips else []
     if not found:
         return
     origin, production = fork.policy.remotes.origin, fork.policy.branches.production
     then = found[0].then.rstrip(".")
-    if fork.tracking(origin, head) in fork.refs.objects:
+    if not then:
+        then = f"resolve that {git.inside(work)}, and commit it"
+    elif fork.tracking(origin, head) in fork.refs.objects:
         then += f"; `{git.at(work)} push --force-with-lease {origin.name} {head}`"
     what = f"{found[0].what}; {approvals.CHECK} does not let that into {production}."
     raise Refused(what, then=f"{then}; then run the same command again.")

@@ -66,7 +66,7 @@ def require_nothing_left(s: Session, resolution: Resolution, place: Path, conclu
     files_ = listed(resolution.marked)
     one = len(resolution.marked) == 1
     staged = "is staged with its markers" if one else "are staged with their markers"
-    marked = [f"{files_} {staged}."] if files_ else []
+    marked = [f"{files_} {staged}; `git add` each again once it has none."] if files_ else []
     if marked or (resolution.left and not s.sh.dry):
         count = len(resolution.left) + len(resolution.marked)
         needs = f"{count} {'conflict needs' if count == 1 else 'conflicts need'} a person."

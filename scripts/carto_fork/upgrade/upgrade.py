@@ -407,6 +407,8 @@ def _say_end(
     more = len(work.doubts) - _MOST_DOUBTS
     for what in [*work.doubts[:_MOST_DOUBTS], *[f"{more} more, on the page"] * (more > 0)]:
         console.say(f"To look at: {what}", "yellow")
+    if work.doubts and not options.direct:
+        console.say("That can wait for the review.")
     if work.doubts and not upgrade.work.exists() and not options.direct:
         place = quote(str(git.nearest(upgrade.work, fork.path)))  # git reads it from there
         console.say("To change something there, commit it in a work tree again:")
