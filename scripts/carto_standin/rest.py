@@ -489,6 +489,12 @@ def _run(call: Call) -> Json:
     return _run_json(call.repository, call.repository.run(int(call.words["id"])))
 
 
+@_route("GET", r"/actions/runs/(?P<id>\d+)/(attempts/1/)?(?P<what>artifacts|jobs)")
+def _of_run(call: Call) -> Page:
+    call.repository.run(int(call.words["id"]))
+    return Page([], call.words["what"])  # no run begins here
+
+
 # --- As JSON
 
 

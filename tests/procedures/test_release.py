@@ -275,6 +275,15 @@ def test_dispatch_starts_the_release_workflow(world: World, github: GitHub) -> N
     assert (run.path, run.branch) == (".github/workflows/carto_release.yaml", "carto/main")
     assert run.inputs == {"bump": "minor"}
     assert released(github) == own_tags(world) == []
+    advice = json.loads(world.run("next --json").out)
+    assert (advice["command"], "`invoke release` does its work" in advice["why"]) == (
+        f"gh run view {run.id} -R CartoDB/litellm",
+        True,
+    )
+    assert world.paste(advice["command"]).code == 0
+    with github.open() as opened:
+        opened.origin().state.runs[0].status = "completed"
+    assert json.loads(world.run("next --json").out)["command"] == "invoke release"
 
 
 # --- What gets in the way -------------------------------------------------------------------

@@ -439,6 +439,7 @@ class _Adviser(Known):
             last = f"the newest release is {own.name}" if own else "nothing was released yet"
             why = f"{self._production} contains {contained.name}, and {last}."
             yield from self._renewed()  # the release has it then
+            yield from under_way.dispatched(self._sh, self._fork, self._hub, self._command)
             check = self._command("verify", landed=contained.name)
             yield Advice(self._command("release"), f"{why} `{check}` says if all of it landed.")
 
@@ -488,6 +489,7 @@ class _Adviser(Known):
         others = [commit, *fork.upstream_tips]
         if count := git.count(self._sh, fork.path, fork.production_commit, *others, merges=False):
             why = f"{self._production} has {counted(count, 'commit')} of its own since {own.name}."
+            yield from under_way.dispatched(self._sh, self._fork, self._hub, self._command)
             yield Advice(self._command("release"), why)
 
     @cached_property

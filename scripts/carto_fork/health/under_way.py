@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from ..audit import healing
 from ..fork import branches, releases, version_files
 from ..fork.fork import Fork
 from ..fork.tags import FIRST, Tag
-from ..run import git
+from ..run import git, github
 from ..run.errors import Refused
+from ..run.github import Hub
 from ..run.shell import Shell
 from ..run.text import counted, listed, printable
 from ..upgrade import begun
@@ -112,6 +114,21 @@ def unnamed(fork: Fork, contained: Tag, command: Callable[..., str]) -> Iterator
         releases.own_name(fork.policy, contained, FIRST)
     except Refused as no:
         yield Advice(command("doctor", check="policy"), f"{no.what} This prints how to fix it.")
+
+
+def dispatched(
+    sh: Shell, fork: Fork, hub: Hub | None, command: Callable[..., str]
+) -> Iterator[Advice]:
+    """How to follow a run on GitHub that releases what production is now."""
+    rules = fork.policy.releases
+    if not (hub and rules and rules.workflow):
+        return
+    asked = (rules.workflow, fork.production_commit, git.PATIENCE)
+    run = github.unfinished_run(sh, hub, *asked)
+    if run is not None:
+        why = f"A run of {rules.workflow} that releases this was started and has not ended; if it "
+        why += f"never begins, `{command('release')}` does its work here."
+        yield Advice(f"{quote(hub.gh)} run view {run} -R {hub.slug}", why)
 
 
 def unpublished(

@@ -224,6 +224,19 @@ def may_push(sh: Shell, hub: Hub, who: str) -> bool:
     return checked(answer, f"permission of {who}").line in ("admin", "write")
 
 
+def unfinished_run(sh: Shell, hub: Hub, workflow: str, commit: str, timeout: int) -> int | None:
+    """The newest run of a workflow for a commit that has not ended, by its id; None without one, or
+    if GitHub does not say.
+
+    timeout: seconds to wait for the answer.
+    """
+    words = [hub.gh, "run", "list", "-R", hub.slug, "--workflow", workflow, "--limit", "20"]
+    answer = sh.read([*words, "--json", "databaseId,headSha,status"], timeout=timeout)
+    runs = json.loads(answer.out or "[]") if answer.ok else []
+    begun = (run for run in runs if run["headSha"] == commit and run["status"] != "completed")
+    return next((run["databaseId"] for run in begun), None)
+
+
 def labels(sh: Shell, hub: Hub) -> set[str]:
     """The names of the repository's labels."""
     words = [hub.gh, "label", "list", "-R", hub.slug, "--limit", "500", "--json", "name"]
