@@ -606,6 +606,22 @@ def test_notes_of_a_first_release_name_everything_dropped(world: World) -> None:
     assert "- the fork's change to `a`: Old.\n" in done.out
 
 
+def test_notes_do_not_name_a_fix_that_was_dropped(world: World) -> None:
+    """Also not if it is in a file of which something else was dropped; another fix stays."""
+    entry = '[[drop]]\npath = "docs/{}.md"\nreason = "Upstream has it."\nlines = {}\n'
+    for name, line in {"gone": "fixed here", "kept": "also fixed"}.items():
+        files = {f"docs/{name}.md": f"{line}\n"}
+        commit_in(world, world.origin, PRODUCTION, files, message=f"fix: what is {name}")
+    drops = entry.format("gone", '["fixed here"]') + entry.format("kept", '["something"]')
+    push_as_colleague(world, {"docs/gone.md": "upstream's\n", "carto_drops.toml": drops})
+    world.git("fetch --quiet origin")
+    world.git("push --quiet origin origin/carto/main:refs/tags/carto-v1.76.5-0.1.0")
+    world.git("fetch --quiet --tags origin")
+    notes = world.run("step.release-notes --tag carto-v1.76.5-0.1.0").out
+    assert ("what is kept" in notes, "what is gone" in notes) == (True, False)
+    assert "- the fork's change to `docs/gone.md`: Upstream has it." in notes
+
+
 # --- Images ---------------------------------------------------------------------------------
 
 IMAGE = "ghcr.io/cartodb/litellm-non_root"

@@ -117,6 +117,23 @@ def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str, removed: Se
     s.console.row("to take that back: ", f"{git.at(work)} revert --no-edit {commit}")
 
 
+def is_dropped(sh: Shell, repo: Path, commit: str, result: str, drops: Sequence[Drop]) -> bool:
+    """Whether people dropped all that a fork commit added, and the result has none of it."""
+    before, about = f"{commit}^", {drop.path for drop in drops}
+    if not about or not (paths := git.differing(sh, repo, before, commit)):
+        return False
+
+    def lines(where: str, path: str) -> set[str]:
+        return {x.strip() for x in (git.show(sh, repo, where, path) or "").split("\n")}
+
+    def is_gone(path: str) -> bool:
+        added = lines(commit, path) - lines(before, path)
+        covers = any(drop.path == path and drop.covers(added) for drop in drops)
+        return bool(added) and covers and added.isdisjoint(lines(result, path))
+
+    return about.issuperset(paths) and all(map(is_gone, paths))
+
+
 def _with_older(
     sh: Shell, work: Path, more: Sequence[Drop], ours: str
 ) -> tuple[list[Drop], list[Drop]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..audit import healing, review
+from ..audit.dropping import is_dropped
 from ..ci import notify
 from ..fork import records, releases, tags, version_files
 from ..fork.branches import fetch_tag, on_a_branch
@@ -56,7 +57,8 @@ class Release:
     upstream: the newest stable upstream release that it contains.
     before, upstream_before: the fork's previous release, and the upstream release in that one, or
         None.
-    own: the fork's own commits since the previous release, newest first.
+    own: the fork's own commits since the previous release, newest first, without those whose
+        changes were dropped.
     given_up: what people dropped since then.
     """
 
@@ -233,7 +235,10 @@ class _Contained:
         refs = self._remote.upstream
         contained = releases.contained(self._sh, self._fork, since, refs) if since else None
         dropped = self._dropped_since(since)
-        facts = (upstream, before, contained, self.changes, dropped)
+        sh, path = self._sh, self._fork.path
+        ours = [drop for drop in dropped if drop.side == "fork"]
+        own = (x for x in self.changes if not is_dropped(sh, path, x.commit, self.commit, ours))
+        facts = (upstream, before, contained, tuple(own), dropped)
         return Release(tag, version, self.commit, *facts)
 
     def _dropped_since(self, before: str) -> tuple[Drop, ...]:
