@@ -1165,6 +1165,8 @@ def test_a_workflow_that_never_ran_is_reported(world: World, origin: GitHub) -> 
     # The simulated GitHub runs none.
     finding = one(world, "workflow", "look")
     assert "no run of it has begun" in finding["what"] and finding["then"] == "invoke ci.sync"
+    type_it(world, finding["then"])
+    assert found(world, "workflow") == []
 
 
 def test_a_failing_workflow_is_reported(world: World, origin: GitHub) -> None:

@@ -16,7 +16,7 @@ from ..adopt import documents
 from ..adopt.copies import BRANCH, State, compare, foreign, missing, pinned, uncalled
 from ..audit.approvals import CHECK, owners
 from ..ci import notify
-from ..fork import branches, tags
+from ..fork import branches, detection, tags
 from ..fork.policy import CODE_OWNERS, POLICY_FILE
 from ..run import git, github
 from ..run.errors import Refused
@@ -143,7 +143,7 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
     if not runs and "ci.sync" in patient.text(path):  # otherwise `program` says that it is another
         cause = f"Nobody started it, and its schedule has not come yet: {page}"
         yield Diagnosis(Level.LOOK, f"{name} has never run.", cause, start)
-    elif runs and all(run.get("status") == "queued" for run in runs):
+    elif runs and all(run.get("status") == "queued" for run in runs) and _is_wanted(patient):
         what = f"{name} was started, and no run of it has begun: {page}"
         cause = "GitHub is busy, or it is the sandbox's, which runs none. To do its work here:"
         yield Diagnosis(Level.LOOK, what, cause, patient.command("ci.sync"))
@@ -157,6 +157,17 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
         then = f"{patient.hub.gh} run view {last['id']} -R {slug} --log-failed"
         cause = f"Its log says why. To start it again: {start}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
+
+
+def _is_wanted(patient: Patient) -> bool:
+    """Whether the sync workflow has something to do, or nobody can tell."""
+    fork = patient.fork
+    with suppress(Refused):
+        newest = detection.detect(patient.sh, fork).newest
+        return (
+            newest is not None and fork.policy.branches.sync_for(newest.name) not in fork.published
+        )
+    return True
 
 
 def _requests(patient: Patient) -> Iterator[Diagnosis]:
