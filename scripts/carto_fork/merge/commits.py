@@ -159,8 +159,21 @@ def blame(
     sh: Shell, repo: Path, among: str, path: str, lines: Iterable[int]
 ) -> Iterator[tuple[int, Commit]]:
     """Some lines of a file, each with the commit that it is from, behind commits that only wrapped
-    them in another way; not those from before a range."""
-    numbers, formatting = sorted(lines), list[str]()
+    them in another way; not those from before a range.
+
+    among: a range of commits, both by their full hashes.
+    """
+    # Git walks the whole range each time: for the same lines it does so once.
+    asked = (*sorted(lines),)
+    key = ("blame", repo, among, path, asked)
+    yield from sh.once(key, lambda: [*_behind_wrapping(sh, repo, among, path, asked)])
+
+
+def _behind_wrapping(
+    sh: Shell, repo: Path, among: str, path: str, numbers: Sequence[int]
+) -> Iterator[tuple[int, Commit]]:
+    """What `blame` finds."""
+    formatting = list[str]()
     for _ in range(_MOST_WRAPPED):
         found = [*_blamed(sh, repo, among, path, numbers, formatting)]
         texts = git.blobs(sh, repo, {name for *_, both in found for name in both if name})
