@@ -298,6 +298,35 @@ def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> Non
     assert "not run</span> build, tests: " in section(page, "checks")
 
 
+def test_a_file_that_was_changed_after_its_decision_is_said_to_be_that(world: World) -> None:
+    assert world.run(f"upgrade-carto --tag {TAG} --no-tests --no-push").code == 0
+    work, path = world.work(TAG), "litellm/router.py"
+    text = (work / path).read_text()
+
+    def rows(now: str, message: str) -> tuple[str, str]:
+        (work / path).write_text(now)
+        world.git("commit --quiet --no-verify --all --message", message, repo=work)
+        assert world.run(f"report --tag {TAG}").code == 0
+        row = rf"<code>{re.escape(path)}</code>.*?</template>"
+        page = page_of(world)
+        eyes, conflicts = (
+            "".join(re.findall(row, section(page, name), re.S)) for name in ("eyes", "conflicts")
+        )
+        return eyes, conflicts
+
+    for said in rows(f"{text}END = 1\n", "more"):
+        assert "Its conflict is as “dropped on purpose” decided: Upstream measures how" in said
+        assert "Only other lines of the file were changed since, last in " in said
+        assert " more) by Fork Maintainer: see whether that was meant." in said
+        assert "decides otherwise" not in said and "does not follow" not in said
+        assert "A person resolved" not in said and " took: " not in said
+    # Once a hunk is another one, no rule is said to have decided it.
+    eyes, conflicts = rows(text.replace("SECONDS = 10", "SECONDS = 12"), "other")
+    assert "The rule “dropped on purpose” decides otherwise" in eyes
+    assert "decided it" not in eyes and "Its conflict is as" not in eyes + conflicts
+    assert "The result does not follow this decision." in conflicts
+
+
 def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     world: World,
 ) -> None:

@@ -225,11 +225,11 @@ def _near(segments: Sequence[str | Hunk], result: str) -> dict[int, Sequence[str
             end += 1
         before = [b.b + min(b.size, start - b.a) for b in blocks if b.a < start]
         behind = [b.b + max(0, end - b.a) for b in blocks if b.a + b.size > end]
-        found[hunk] = _unblank(lines[max(before, default=0) : min(behind, default=len(lines))])
+        found[hunk] = unblank(lines[max(before, default=0) : min(behind, default=len(lines))])
     return found
 
 
-def _unblank(lines: Sequence[str]) -> Sequence[str]:
+def unblank(lines: Sequence[str]) -> Sequence[str]:
     """Lines without the blank ones at their ends."""
     telling = [n for n, line in enumerate(lines) if line.strip()]
     return lines[telling[0] : telling[-1] + 1] if telling else ()

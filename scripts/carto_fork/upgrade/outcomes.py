@@ -158,6 +158,33 @@ class Outcomes:
             return all(known and _same(now or (), known[0]) for (_, now, _), known in pairs)
         return _same(text.split("\n"), decision.text.split("\n"))
 
+    def _as_decided(self, decision: Decision) -> list[bool]:
+        """Of each hunk of a conflict, whether the result has there what was decided; not if nothing
+        shows it."""
+        conflict = decision.conflict
+        _, text = self._now(conflict)
+        found = marked.places(conflict, text) if text is not None else []
+        if len(found) != len(decision.became):
+            return [False] * len(decision.became)
+        # Of a place that is not certain, no lines say nothing.
+        return [
+            known is not None
+            and (sure or any(map(substantive, known[0])))
+            and _same(marked.unblank(now or ()), marked.unblank(known[0]))
+            for (_, now, sure), known in zip(found, decision.became, strict=True)
+        ]
+
+    def _changed_since(self, path: str) -> str:
+        """That a file is not as decided only because of lines outside its hunks, in sentences; ""
+        if a hunk is not as decided either, or nothing shows it."""
+        decision = self.decisions[path]
+        hunks_ = self._as_decided(decision)
+        if not hunks_ or not all(hunks_):
+            return ""
+        by = self.who(self._done_by(path))
+        said = f"Its conflict is as “{decision.rule}” decided: {decision.why} Only other lines of"
+        return f"{said} the file were changed since, last in {by}: see whether that was meant."
+
     def _taken(self, decision: Decision) -> str:
         """Whose version the result has, in words: those of the decision, if it was followed."""
         conflict = decision.conflict
@@ -219,7 +246,8 @@ class Outcomes:
     def settled_by(self, path: str) -> str:
         """The person who resolved a conflict other than by a rule, with the commit; "" if nobody
         did."""
-        if self.of.get(path) not in (PERSON, OTHERWISE):
+        outcome = self.of.get(path)
+        if outcome != PERSON and (outcome != OTHERWISE or self._changed_since(path)):
             return ""
         return self.who(self._done_by(path))
 
@@ -274,6 +302,8 @@ class Outcomes:
             why = f"No rule decided {part}: {decision.why or 'it needs a person.'}"
             more = [*self._dropped(path), *self._beside(decision.conflict), *self._written(path)]
             return now, [done, *more, why, *tool * (path in self._locks)]
+        if outcome == OTHERWISE and (since := self._changed_since(path)):
+            return now, [since]
         if outcome == OTHERWISE:
             would = "decide otherwise" if decision.take is Take.BOTH else f"take {would}"
             rule = f"“{rule}” would {would}: {decision.why}"
@@ -436,15 +466,19 @@ class Outcomes:
         ]
 
     def decided_by(self, path: str, side: Side, lines: Iterable[str]) -> list[str]:
-        """The rules that decided the hunks of a conflict in which a side has some lines."""
+        """The rules that decided the hunks of a conflict in which a side has some lines; not of a
+        hunk that is not as decided."""
         decision = self.decisions.get(path)
         if decision is None or path in self.left:
             return []
         wanted, conflict = {line.strip() for line in lines if substantive(line)}, decision.conflict
         segments = hunks.parse(conflict.merged or conflict.text or "") or []
         found = [segment for segment in segments if isinstance(segment, Hunk)]
-        rules = []
-        for hunk, known in zip(found, decision.became, strict=False):
+        rules, is_other = [], self.of[path] == OTHERWISE
+        followed = self._as_decided(decision) if is_other else [True] * len(decision.became)
+        for hunk, known, is_so in zip(found, decision.became, followed, strict=False):
+            if not is_so:
+                continue
             has = {line.strip() for line in (hunk.ours if side is Side.FORK else hunk.theirs)}
             if known and wanted & has - {line.strip() for line in known[0]}:
                 rules.append(known[1])
@@ -455,6 +489,8 @@ class Outcomes:
         if self.of.get(path) != OTHERWISE:
             return ""
         decision = self.decisions[path]
+        if since := self._changed_since(path):
+            return since
         said = [f"The rule “{decision.rule}” decides otherwise: {decision.why}", *self._old(path)]
         return " ".join(said)
 
