@@ -108,6 +108,15 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     checked = world.run(f"verify --repo {work} --tag {TAG}")
     assert (checked.code, f"{TAG}/report.html" in checked.out) == (0, True)
     assert page_of(world) == page
+    # So it does once the work tree is gone.
+    world.git("worktree remove --force", str(work))
+    (world.fork / f".git/carto-fork/{TAG}/report.html").unlink()
+    checked = world.run(f"verify --tag {TAG}")
+    assert (checked.code, f"{TAG}/report.html" in checked.out) == (0, True)
+    assert section(page_of(world), "fork") == section(page, "fork")
+    assert f"not run</span> test: this runs it: carto-fork upgrade-carto --tag {TAG}<" in page_of(
+        world
+    )
 
 
 def test_the_page_shows_how_each_check_ended(world: World) -> None:

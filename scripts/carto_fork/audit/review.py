@@ -80,7 +80,11 @@ def verify_merge(
         if _is_not_merged(checked) and (there := landing.elsewhere(s.sh, fork, release.name)):
             has_it, revs, landed = there
             s.console.say(f"{release.name} is in {has_it}: checking that.")
-            verify_merge(s, "", revs, landed, page)
+
+            def of_release(s: Session, fork: Fork, name: str, checked: Verification) -> None:
+                page(s, fork, name or release.name, checked)
+
+            verify_merge(s, "", revs, landed, of_release)
             return
         # The name of a sync branch says which release it is about.
         about = {} if fork.policy.branches.tag_of(branch) else {"tag": release.name}
