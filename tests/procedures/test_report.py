@@ -788,6 +788,8 @@ def test_what_the_fork_built_of_sources_that_upstream_changed_is_to_be_built_aga
     )
     assert rows == [("web/static/", "4"), ("web/gen/parser.js", "1"), ("manifest.txt", "1")]
     assert "It is built: upstream's .gitignore names it." in eyes
+    assert "It is built: its first lines say that a program wrote it." in eyes
+    assert "It is built: tools/manifest.sh writes it." in eyes
     assert "@@ what upstream changed\nweb/parser/: it.grammar\n" in eyes
     # What it was built from may be gone for long.
     [left] = re.findall(
@@ -915,12 +917,24 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
     )
     assert "Take upstream's build: " in eyes and "uild it again" not in eyes
     assert "The finding about this directory says what to do." in eyes
+    first = eyes
     # Which a command takes; what only the fork's build has goes.
     take = r'data-copy="([^"]*)">Copy the command that takes upstream\'s 6 files'
     [line] = re.findall(take, section(page, "eyes"))
     world.git(f"checkout --quiet --detach {result}")
     assert world.call(["bash", "-c", line]).code == 0
     assert world.git(f"diff --cached --name-only {theirs} -- litellm/proxy/_experimental/out") == ""
+    # Whoever took only some files of upstream's build has a mix.
+    same = {out.format("same"): "same\n"}
+    both = (mine | same, theirs_ | same, now | same | {out.format("a"): theirs_[out.format("a")]})
+    ours = commit_in(world, world.fork, "refs/heads/o", both[0], base, message="chore: build")
+    theirs = commit_in(world, world.fork, "refs/heads/t", both[1], base)
+    result = commit_in(world, world.fork, "refs/heads/r", both[2], ours, theirs)
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    eyes, mix = section((world.fork / "it.html").read_text(), "eyes"), "a mix of two builds."
+    assert "1 file is from upstream's build, and 7 are the same in both builds." in eyes
+    assert f"So this is {mix}" in eyes and mix not in first
     # Upstream's build does not fit other sources than upstream's.
     script = {"ui/build_it.sh": f"npm run build && cp -r out/* ../{tree.rstrip('/')}/\n"}
     base = commit_in(world, world.fork, "refs/heads/b", {**old, **script}, "upstream/main")
@@ -961,6 +975,51 @@ def test_the_same_change_in_many_files_is_one_row(world: World) -> None:
     [diff] = re.findall(r'data-copy="([^"]*)">Copy git diff of all 11 files<', eyes)
     assert all(path in diff for path in texts if path != "src/one.py")
     assert "<code>src/one.py</code> 1 change of the fork" in eyes
+
+
+def test_a_version_that_a_release_states_is_not_asked_about(world: World) -> None:
+    text = '[project]\nname = "it"\nversion = "{}"\n{}'
+    world.git("fetch --quiet --no-tags upstream")
+    files = {"a/pyproject.toml": text.format("1.0.0", "wait_for_it = 1\n")}
+    base = commit_in(world, world.fork, "refs/heads/b", {**files}, "upstream/main")
+    mine = {"a/pyproject.toml": text.format("1.0.0+us", "wait_for_it = 1\n")}
+    ours = commit_in(world, world.fork, "refs/heads/o", {**mine}, base)
+    upstreams = {"a/pyproject.toml": text.format("1.1.0", "wait_for_it = 1\n")}
+    theirs = commit_in(world, world.fork, "refs/heads/t", {**upstreams}, base)
+    result = commit_in(world, world.fork, "refs/heads/r", {**upstreams}, ours, theirs)
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    said = "They only state a version, and each release states its own."
+    eyes = section((world.fork / "it.html").read_text(), "eyes")
+    assert said in eyes and "Was that meant?" not in eyes
+    # Another setting is asked about.
+    mine = {"a/pyproject.toml": text.format("1.0.0", "wait_for_it = 2\n")}
+    ours = commit_in(world, world.fork, "refs/heads/o", {**mine}, base)
+    upstreams = {"a/pyproject.toml": text.format("1.0.0", "wait_for_it = 3\n")}
+    theirs = commit_in(world, world.fork, "refs/heads/t", {**upstreams}, base)
+    result = commit_in(world, world.fork, "refs/heads/r", {**upstreams}, ours, theirs)
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    assert said not in section((world.fork / "it.html").read_text(), "eyes")
+
+
+def test_what_a_release_removed_and_a_commit_on_it_has_again_is_said(world: World) -> None:
+    lines = [f"value_{n} = make_value({n})\n" for n in range(9)]
+    world.git("fetch --quiet upstream --tags")
+    start = commit_in(world, world.fork, "refs/heads/b", {"a.py": "".join(lines)}, STABLE)
+    less = {"a.py": "".join([*lines[:4], *lines[6:]])}
+    gone = commit_in(world, world.fork, "refs/heads/g", less, start, message="fix: less")
+    world.git(f"tag v1.77.3-stable {gone}")
+    texts = {"a.py": "".join(lines)}
+    tip = commit_in(world, world.fork, "refs/heads/u", {**texts}, gone, message="chore: back")
+    ours = commit_in(world, world.fork, "refs/heads/o", {"own.txt": "x\n"}, start)
+    result = commit_in(world, world.fork, "refs/heads/r", {**texts}, ours, tip)
+    line = f"report --ours {ours} --theirs {tip} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    eyes = section((world.fork / "it.html").read_text(), "eyes")
+    by = f"{gone[:10]} (2025-09-30 fix: less), which v1.77.3-stable has, and they are back"
+    which = f"the lines with + from “{lines[4].strip()}” on"
+    assert f"a.py; upstream removed {which} in {by}\n" in eyes
 
 
 def test_nothing_hostile_is_more_than_text(world: World) -> None:

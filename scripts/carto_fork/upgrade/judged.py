@@ -201,13 +201,15 @@ class Judged:
         over = sum(path in theirs for path in mine)
         changed = sum(path in theirs for path in mine if path in self._sides.changed)
         if mine:
-            yield f"{counted(len(mine), 'file')} of {tree} are as the fork had them before this"
+            them = "is as the fork had it" if len(mine) == 1 else "are as the fork had them"
+            yield f"{counted(len(mine), 'file')} of {tree} {them} before this"
             yield f"merge: {over} where upstream has others (upstream changed {changed}), and"
             yield f"{len(mine) - over} that upstream's build does not have."
             if rest := len(one.paths) - len(mine):
                 yield f"Of {counted(rest, 'other file')} it has neither side's version."
-            both = f", and {same} are the same in both builds" * bool(same)
-            yield f"{counted(len(taken), 'file')} are from upstream's build{both}."
+            both = f", and {same} {'is' if same == 1 else 'are'} the same in both builds"
+            are = "is" if len(taken) == 1 else "are"
+            yield f"{counted(len(taken), 'file')} {are} from upstream's build{both * bool(same)}."
         index = f"{tree}index.html"
         if index in mine:
             yield f"{index} is the fork's, from before this merge."
