@@ -101,7 +101,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "  .github/workflows/carto-upstream-sync.yml,\n"
         "  .github/workflows/carto_release.yaml,\n"
         "  .github/workflows/carto_ghcr_deploy.yaml.\n"
-        f"To replace them: invoke {ADOPT} "
+        f"To adopt all, and replace them, too: invoke {ADOPT} "
         f"{' '.join(f'--replace {path}' for path in THEIRS[:3])}\n"
         f"Done: origin has {name}.\n"
         f"Next: open a pull request from {name} to carto/main:\n"

@@ -347,7 +347,7 @@ def _say_foreign(s: Session, policy: Policy, copies: Sequence[Copy], requirement
             f"does not run in {them}: {', '.join(paths)}.",
             "yellow",
         )
-        s.console.row(f"To replace {them}: ", command)
+        s.console.row(f"To adopt all, and replace {them}, too: ", command)
 
 
 def _size(copy: Copy) -> str:

@@ -380,7 +380,8 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
     for entry in entries:
         files[entry.side.value, entry.path].append(entry)
     if files:
-        console.say(f"{title}:", style)
+        grouped = f", {len(entries)} in {counted(len(files), 'file')}"
+        console.say(f"{title}{grouped * (len(entries) > len(files))}:", style)
     most_lines, traced = (4 if len(files) <= 4 else 1), False
     for (side, path), of_file in list(files.items())[:_MOST_ENTRIES]:
         counts = in_short(of_file)
