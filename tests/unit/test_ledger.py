@@ -695,6 +695,15 @@ def test_a_change_covered_by_a_drop_is_dropped_on_purpose(
     assert reasons == ["Not needed." if expected is DROPPED else ""]
 
 
+def test_a_lost_line_is_not_in_the_note_that_quotes_it(repo: Repo) -> None:
+    fork = "station: fetch every 90 minutes\n"
+    sides(repo, {"f": TEXT}, {"f": at(2, fork)}, {"f": at(9, UPSTREAM)})
+    note = f'[[drop]]\npath = "g"\nreason = "no"\nlines = [\n    "{fork.strip()}",\n]\n'
+    repo.merge("theirs", {"f": at(9, UPSTREAM), "carto_drops.toml": note})
+    (entry,) = (e for e in account(repo).entries if e.path == "f" and e.side is Side.FORK)
+    assert (entry.account.fate, entry.where) == (LOST, "f")
+
+
 def test_an_absorbed_change_does_not_count_as_dropped(repo: Repo) -> None:
     sides(repo, {"f": TEXT}, {"f": at(2, FORK) + UPSTREAM}, {"f": TEXT + UPSTREAM})
     repo.merge("theirs", {"f": TEXT + UPSTREAM})

@@ -262,8 +262,8 @@ class _Merge:
         sides = list(zip(self._sides.values(), news, strict=True))
         versions = {}
         for path, entry in self._after.items():
-            if any(entry == tree.get(path) for tree, _ in sides):
-                continue
+            if path in records.NOTES or any(entry == tree.get(path) for tree, _ in sides):
+                continue  # a note quotes lines
             old = olds.get(path, path)
             on_sides = [tree.get(path) or tree.get(new.get(old, old)) for tree, new in sides]
             if entry not in on_sides:
@@ -321,6 +321,7 @@ class _Merge:
             return {}
         after, sides = self._after, {side: self._sides[side] for side in asked}
         changed = {p for tree in sides.values() for p, e in after.items() if tree.get(p) != e}
+        changed -= records.NOTES
         words = ["git", "-C", str(self._repo), "--literal-pathspecs", "grep", "-I", "-F", "-l"]
         words += ["-z", "--full-name", "--no-color"]
         words += [word for line in sorted(wanted) for word in ("-e", line)]

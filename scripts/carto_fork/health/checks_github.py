@@ -160,7 +160,7 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
 
 
 def _is_wanted(patient: Patient) -> bool:
-    """Whether the sync workflow has something to do, or nobody can tell."""
+    """Whether the sync workflow has something to do, or nobody knows."""
     fork = patient.fork
     with suppress(Refused):
         newest = detection.detect(patient.sh, fork).newest
