@@ -214,7 +214,7 @@ def doctor(
 
 @task(json=False)
 def sync_main(s: Session) -> None:
-    """Update the mirror branch `main` from upstream.
+    """Update the mirror branch from upstream.
 
     By fast-forward only, and without checking anything out. It does not touch the production
     branch. If the mirror has commits of its own, it refuses and lists them.

@@ -266,8 +266,14 @@ def test_conflicts_in_another_work_tree_are_reported(world: World) -> None:
     finding = one(world, "conflicts", "broken")
     assert "2 unmerged files" in finding["what"]
     assert finding["then"] == f"invoke upgrade-carto --tag {STABLE} --no-tests"
-    type_it(world, f"invoke upgrade-carto --tag {STABLE} --abort")
+    aborted = type_it(world, f"invoke upgrade-carto --tag {STABLE} --abort")
     assert found(world, "conflicts") == []
+    type_it(world, aborted.out.partition("To restore it: ")[2].splitlines()[0])
+    finding = one(world, "conflicts", "look")
+    assert "has what --abort saved, with conflicts: " in finding["what"]
+    assert finding["then"] == f"invoke upgrade-carto --tag {STABLE}"
+    assert world.paste(finding["then"]).code == 3
+    assert len(world.git("diff --name-only --diff-filter=U", repo=world.work(STABLE)).split()) == 2
 
 
 @pytest.mark.parametrize("what", ["rebase", "cherry-pick", "revert"])

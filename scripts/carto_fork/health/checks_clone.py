@@ -284,6 +284,15 @@ def _committed_markers(patient: Patient) -> Iterator[Diagnosis]:
     yield from _markers_on(patient, patient.production, patient.commit, sides)
 
 
+def _is_saved(patient: Patient, branch: str, tag: str) -> bool:
+    """Whether a sync branch ends with what `--abort` saved."""
+    fork = patient.fork
+    pushed = fork.refs.commits.get(fork.tracking(fork.policy.remotes.origin, branch), "")
+    with suppress(Refused):  # it is checked out
+        return bool(begun.pending(patient.sh, fork, tag, fork.place_for(branch), pushed))
+    return False
+
+
 def _markers_on(
     patient: Patient, branch: str, commit: str, sides: list[str], tag: str = ""
 ) -> Iterator[Diagnosis]:
@@ -296,6 +305,11 @@ def _markers_on(
     if not left:
         return
     paths = sorted({path for path, _ in left})
+    if tag and _is_saved(patient, branch, tag):
+        what = f"{branch} has what --abort saved, with conflicts: {listed(paths)}."
+        again = patient.command("upgrade-carto", tag=tag)
+        yield Diagnosis(Level.LOOK, what, "This continues the upgrade with them.", again)
+        return
     what = f"conflict markers are committed on {branch}: {listed(paths)}."
     cause = "Somebody committed a conflict unresolved; fix it on a branch of its own."
     then = patient.command("branch.start", name="resolve-markers")
