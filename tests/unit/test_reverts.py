@@ -82,6 +82,24 @@ def test_a_sync_that_several_commits_reverted_is_found(tmp_path: Path) -> None:
     assert reverted_sync(sh, fork, repo.git("rev-parse", "HEAD"), {tag: theirs}) is None
 
 
+@pytest.mark.parametrize(("said", "found"), [("3 after", False), ("4 after", True)])
+def test_what_people_dropped_line_by_line_is_not_reverted(
+    tmp_path: Path, said: str, found: bool
+) -> None:
+    """A small release brings little, so that one file is most of it."""
+    repo, sh = Repo.new(tmp_path / "repo"), shell()
+    repo.commit({**OLD, "own": "tenant = 0\n"})
+    theirs = repo.on("theirs", "base").commit({"src/3": "3 after\n{\n", "more": "x\n"})
+    repo.on("ours", "base").commit(MINE)
+    repo.merge("theirs")
+    repo.commit(some(OLD, 3), "fix: not for us")
+    lines = f'lines = ["3 before", "{said}"]\n'
+    drop = f'[[drop]]\npath = "src/3"\nreason = "x"\nside = "upstream"\n{lines}'
+    tip = repo.commit({"carto_drops.toml": drop})
+    fork = Fork(git.open_repository(sh, repo.path), {}, Refs({}, {}), policy.load_policy())
+    assert (reverted_sync(sh, fork, tip, {"v1.76.5-stable": theirs}) is not None) == found
+
+
 def test_an_earlier_reverted_sync_is_still_missing(tmp_path: Path) -> None:
     repo, sh = Repo.new(tmp_path / "repo"), shell()
     repo.commit(OLD)

@@ -253,7 +253,7 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         cause = "Git has checked out the commit to test."
         yield Diagnosis(Level.LOOK, f"{state}.", cause, f"{git.at(work)} bisect reset")
     elif not paths:
-        cause = "Everything is resolved; only the last step is missing."
+        cause = "Nothing is left to resolve; this continues it."
         yield Diagnosis(Level.LOOK, f"{state}.", cause, conclude)
     else:
         staged = len(paths) - len(state_here.unmerged)

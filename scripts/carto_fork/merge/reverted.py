@@ -14,7 +14,7 @@ from ..fork.tags import Tag
 from ..run import git
 from ..run.errors import Failed
 from ..run.shell import Shell
-from ..run.text import counted, file_word, joined, listed, printable
+from ..run.text import counted, difference, file_word, joined, listed, printable, substantive
 from .commits import Changed, Entry, Versions, between, landing, log_of
 from .hunks import Commit
 
@@ -221,10 +221,18 @@ def _missing(sh: Shell, fork: Fork, production: str, back: Changed) -> tuple[str
     """The paths that are still as a commit restored them, and that nobody dropped on purpose."""
     now = git.tree(sh, fork.path, production)
     text = git.show(sh, fork.path, production, records.DROPS_FILE)
-    upstreams = [d for d in records.read_drops(text) if d.side == Side.UPSTREAM.value]
-    dropped = {drop.path for drop in upstreams if not drop.lines}
-    gone = (p for p, made in back.items() if now.get(p, ("", None))[1] == made[-1])
-    return tuple(path for path in gone if path not in dropped)
+    drops = [d for d in records.read_drops(text) if d.side == Side.UPSTREAM.value]
+    gone = [p for p, made in back.items() if now.get(p, ("", None))[1] == made[-1]]
+    noted = {drop.path for drop in drops}.intersection(gone)
+    texts = git.blobs(sh, fork.path, {name for path in noted for name in back[path] if name})
+
+    def is_dropped(path: str) -> bool:
+        about = [drop for drop in drops if drop.path == path]
+        new, old = (texts.get(name or "", "") for name in back[path])
+        changed = {x.strip() for lines in difference(new, old) for x in lines if substantive(x)}
+        return any(not x.lines for x in about) or changed <= {x for d in about for x in d.lines}
+
+    return tuple(path for path in gone if path not in noted or not is_dropped(path))
 
 
 _FEWEST = 3
