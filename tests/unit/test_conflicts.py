@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from carto_fork.merge.words import Words
 from carto_fork.run import git
 from carto_fork.run.errors import Failed
 from carto_fork.run.git import Refs
+from carto_fork.run.shell import Answer, Shell
 from repository import Content, Files, Link, Program, Repo, Submodule
 from world import shell, slow_but
 
@@ -683,6 +686,41 @@ def test_how_upstream_resolved_a_conflict_is_not_remembered(repo: Repo) -> None:
     remember = conflicts.remember
     assert remember(shell(), repo.path, "ours", ["upstream"], ["f"]) == Memory()
     assert remember(shell(), repo.path, "ours", ["theirs"], ["f"]) != Memory()
+
+
+def test_an_old_git_remembers_the_same(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git 2.38 makes one merge at a time."""
+    sides(repo, {"f": TEXT, "g": TEXT}, {"f": OURS, "g": OURS}, {"f": THEIRS, "g": THEIRS})
+    repo.merge("theirs", {"f": SETTLED, "g": OURS})
+    repo.on("theirs").commit({"f": THEIRS + "more\n"})
+    repo.on("ours").merge("theirs", {"f": SETTLED + "and more\n"})
+    found = conflicts.remember(shell(), repo.path, "ours", ["theirs"], ["f", "g"])
+    assert {*found.past} == {"f", "g"}
+    read, asked = Shell.read, list[Sequence[str]]()
+
+    def old(sh: Shell, words: Sequence[str], **how: Any) -> Answer:
+        asked.append(words)
+        if {"merge-tree", "--stdin"} <= {*words}:
+            return Answer(129, "", "error: unknown option `stdin'")
+        return read(sh, words, **how)
+
+    monkeypatch.setattr(Shell, "read", old)
+    assert conflicts.remember(shell(), repo.path, "ours", ["theirs"], ["f", "g"]) == found
+    assert sum("merge-tree" in words for words in asked) == 3
+
+
+def test_a_merge_is_made_again_only_if_both_sides_changed_the_file(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides(repo, {"f": TEXT, "g": TEXT}, {"g": OURS}, {"f": THEIRS})
+    repo.merge("theirs")
+
+    def refuse(sh: Shell, repo: Path, pairs: Sequence[object]) -> list[object]:
+        assert not pairs
+        return []
+
+    monkeypatch.setattr(conflicts, "_without_renames", refuse)
+    assert conflicts.remember(shell(), repo.path, "ours", ["theirs"], ["f", "g"]) == Memory()
 
 
 # --- A person's choice ---------------------------------------------------------------------------

@@ -268,8 +268,7 @@ def remember(
     pairs = _that_brought(sh, repo, own.keys(), merges, paths)[:_MOST_MERGES]
     names = [path for path in paths if "\n" not in path]
     landed = _landed(own, next(iter(own), ""))  # the newest is listed first
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        again = list(pool.map(lambda pair: _made_again(sh, repo, pair[1], names), pairs))
+    again = _made_again(sh, repo, [(one, other) for _, (one, other) in pairs], names)
     for (merge, _), made in zip(pairs, again, strict=True):
         found = [path for path in names if {2, 3} <= made.stages.get(path, {}).keys()]
         ends = (made.tree, landed.get(merge, merge))
@@ -327,16 +326,61 @@ def _that_brought(
     ]
 
 
-def _made_again(sh: Shell, repo: Path, sides: Sequence[str], paths: Sequence[str]) -> Merged:
-    """A past merge with its conflicts in some files. Most of a merge's time goes into looking for
-    renames, which matter only if a side has one of the files under another name."""
-    facts = git.objects(sh, repo, [f"{side}:{path}" for path in paths for side in sides])
-    is_there = [not fact.endswith(" missing") for fact in facts]
-    if is_there[::2] == is_there[1::2]:
-        made = merged(sh, repo, sides[0], sides[1], renames=False)
-        if all(1 in made.stages.get(path, {1: None}) for path in paths):
-            return made
-    return merged(sh, repo, sides[0], sides[1])
+def _made_again(
+    sh: Shell, repo: Path, pairs: Sequence[tuple[str, str]], paths: Sequence[str]
+) -> list[Merged]:
+    """Past merges with their conflicts in some files; empty if no file can have one."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        bases = list(pool.map(lambda sides: git.merge_bases(sh, repo, *sides), pairs))
+        commits = [[*sides, *found] for sides, found in zip(pairs, bases, strict=True)]
+        asked = [[f"{name}:{path}" for name in names] for names in commits for path in paths]
+        facts = iter(git.objects(sh, repo, [name for names in asked for name in names]))
+        versions = ([next(facts).removeprefix(name) for name in names] for names in asked)
+        files = [[next(versions) for _ in paths] for _ in pairs]
+        open_ = [sides for sides, of in zip(pairs, files, strict=True) if any(map(_is_open, of))]
+        plain = [x for x, of in zip(pairs, files, strict=True) if x in open_ and _keeps_names(of)]
+        found = dict(zip(plain, _without_renames(sh, repo, plain), strict=True))
+
+        def again(sides: tuple[str, str]) -> Merged:
+            made = found.get(sides)
+            if made and all(1 in made.stages.get(path, {1: None}) for path in paths):
+                return made
+            return merged(sh, repo, *sides) if sides in open_ else Merged("", {})
+
+        return list(pool.map(again, pairs))
+
+
+_MISSING = " missing"
+
+
+def _is_open(versions: Sequence[str]) -> bool:
+    """Whether a merge can stop with a file: both sides changed it, each in its way, or one has it
+    under another name. Several common ancestors are merged first, which can become anything.
+
+    versions: the file in ours, in theirs and in each common ancestor.
+    """
+    ours, theirs, *bases = versions
+    if (ours == _MISSING) != (theirs == _MISSING):
+        return True
+    return ours != theirs and not (len(bases) == 1 and bases[0] in (ours, theirs))
+
+
+def _keeps_names(files: Iterable[Sequence[str]]) -> bool:
+    """Whether each file is on both sides, or on none. Most of a merge's time goes into looking for
+    renames, which matter only for the others."""
+    return all((ours == _MISSING) == (theirs == _MISSING) for ours, theirs, *_ in files)
+
+
+def _without_renames(sh: Shell, repo: Path, pairs: Sequence[tuple[str, str]]) -> list[Merged]:
+    """Merges made by one git, which so reads the history and the trees that they share once."""
+    options = "-c merge.renames=false -c merge.conflictStyle=diff3 merge-tree --write-tree -z"
+    words = ["git", "-C", str(repo), *options.split(), "--no-messages", "--stdin"]
+    made = sh.read(words, feed=map(" ".join, pairs)) if pairs else None
+    every = made.out.split("\0\0")[:-1] if made and made.ok else []
+    if len(every) != len(pairs):  # git 2.38 makes one at a time
+        return [merged(sh, repo, *sides, renames=False) for sides in pairs]
+    parted = (it.split("\0") for it in every)
+    return [Merged(tree, _stages(unmerged)) for _, tree, *unmerged in parted]
 
 
 def _stages(entries: Iterable[str]) -> dict[str, dict[int, Stage]]:
