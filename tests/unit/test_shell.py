@@ -759,3 +759,31 @@ def test_whoever_asks_while_the_process_is_ended_says_nothing(
     with pytest.raises(ValueError, match="closed file"), talk.ask(["x"]) as answers:
         answers.read()
     assert said == []
+
+
+def test_only_questions_read_the_graph_of_the_history_which_ends_with_the_task(
+    tmp_path: Path,
+) -> None:
+    sh, clone = make(), tmp_path / "clone"
+    git_ = ["git", "-C", str(clone), "-c", "user.name=x", "-c", "user.email=x"]
+    sh.run(["git", "init", "-q", str(clone)])
+    sh.run([*git_, "commit", "-q", "--allow-empty", "-m", "first"])
+    before = sorted(clone.rglob("*"))
+    git.read_history(sh, git.open_repository(sh, clone))
+    assert sorted(clone.rglob("*")) == before
+    name = "GIT_ALTERNATE_OBJECT_DIRECTORIES="
+    [place] = (Path(x.removeprefix(name)) for x in sh.ask("env").out.split("\n") if name in x)
+    assert (place / "info" / "commit-graph").exists()
+    assert sh.ask("git -C {clone} rev-list --count HEAD", clone=clone).line == "1"
+    assert name not in sh.run(["env"]).out
+    del sh
+    gc.collect()
+    assert not place.exists()
+
+
+def test_a_clone_with_a_graph_of_its_history_gets_no_other(tmp_path: Path) -> None:
+    sh = make()
+    sh.run(["git", "init", "-q", str(tmp_path)])
+    (tmp_path / ".git/objects/info/commit-graph").touch()
+    git.read_history(sh, git.open_repository(sh, tmp_path))
+    assert "GIT_ALTERNATE_OBJECT_DIRECTORIES=" not in sh.ask("env").out

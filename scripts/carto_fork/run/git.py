@@ -110,6 +110,14 @@ def open_repository(sh: Shell, path: Path) -> Repository:
     return Repository(path, Path(common), Path(directory), top, home, shallow == "true", linked)
 
 
+def read_history(sh: Shell, repository: Repository) -> None:
+    """Let git read the history of a clone once for the questions to come, unless it has a commit
+    graph already, as after `git gc`."""
+    info = repository.common / "objects" / "info"
+    if not any((info / name).exists() for name in ("commit-graph", "commit-graphs")):
+        sh.read_history(repository.path)
+
+
 def at(path: Path) -> str:
     """``git -C`` and a path, or ``git`` in the current directory: the beginning of a command line
     to paste."""
@@ -386,6 +394,8 @@ def make_trees(sh: Shell, repo: Path, *trees: Iterable[str]) -> list[str]:
 
 def differing(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
     """The paths that differ between two commits or trees."""
+    if one == other:
+        return []
     question = "diff-tree -r --name-only --no-renames -z {one} {other}"
     return ask(sh, repo, question, "differing paths", one=one, other=other).fields()
 

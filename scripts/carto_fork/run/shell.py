@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,6 +186,7 @@ class Shell:
         self._starting = threading.Lock()
         self.asking: Callable[[str], None] | None = None
         self.offline = False
+        self._graph = ""
         weakref.finalize(self, _end, self._talks)
 
     def ask(self, template: str, /, *, timeout: int | None = None, **values: Value) -> Answer:
@@ -228,6 +230,20 @@ class Shell:
         self.settings = dict(settings)
         _end(self._talks)  # they were started with the old settings
         self._talks.clear()
+
+    def read_history(self, repo: Path) -> None:
+        """Let git unpack the commits of a clone once, not once for each question: its commit graph
+        has what all of them say.
+
+        The graph is in a directory that only the questions of this object take for another place
+        of objects, and ends with it. Without one, the answers only take longer.
+        """
+        if ":" in tempfile.gettempdir():  # separates several such directories
+            return
+        self._graph = tempfile.mkdtemp(prefix="carto-fork.")
+        weakref.finalize(self, shutil.rmtree, self._graph, ignore_errors=True)
+        write = "commit-graph write --reachable --no-progress --object-dir"
+        self.read(["git", "-C", str(repo), *write.split(), self._graph])
 
     def once(self, key: Hashable, find: Callable[[], T]) -> T:
         """The value computed earlier for a key; computed now if there was none.
@@ -281,7 +297,7 @@ class Shell:
                 input=given or None,
                 stdin=None if given else subprocess.DEVNULL,
                 capture_output=True,
-                env=environment(**self._configured(), GIT_OPTIONAL_LOCKS="0"),
+                env=environment(**self._configured(), **self._reading(), GIT_OPTIONAL_LOCKS="0"),
                 timeout=timeout,
             )
         except subprocess.TimeoutExpired:
@@ -364,6 +380,10 @@ class Shell:
         for number, (key, value) in enumerate(self.settings.items(), first):
             variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         return variables
+
+    def _reading(self) -> dict[str, str]:
+        """The variables of questions only: what hooks start may outlive the graph."""
+        return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": self._graph} if self._graph else {}
 
     def show(self, line: str) -> None:
         """Print a line to paste, with every byte of its paths unchanged."""

@@ -65,6 +65,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
                 )
                 return None
             release = _as_known_here(s, fork, release)
+        git.read_history(s.sh, fork.repository)
         try:
             ready, work = _prepared(s, fork, release, options, held, leave)
         except (Refused, Nothing) as refusal:
@@ -128,6 +129,7 @@ def _prepared(
         pausing=not leave,
         proposing=options.proposals,
         fresh=not (ready.work.exists() or steps.RESTORES in ready.plan.conditions),
+        ahead=report.prepare,  # a run that pauses writes no page
     )
     return ready, work
 
@@ -145,7 +147,6 @@ def _described(
     fork, conditions = work.fork, ready.plan.conditions
     if held and work.fresh:  # read while git fills the work tree
         s.sh.ahead(partial(authorship.of_fork, s.sh, fork, ready.target.base, work.theirs))
-        s.sh.ahead(report.prepare)
     _say_beginning(s.console, ready, fork, chosen(procedure, ready.plan))
     asked = steps.REQUESTED in conditions
     if ready.finished:

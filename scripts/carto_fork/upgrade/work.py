@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +44,7 @@ class Work:
     pausing: whether conflicts that are left stop the run; otherwise they are published as they are.
     proposing: whether to ask the policy's programs about them.
     fresh: whether this run makes the merge, so that nobody has resolved anything in it yet.
+    ahead: what to do in the background once nothing stops the run any more.
     account: what became of both sides, if that is known.
     """
 
@@ -58,10 +59,12 @@ class Work:
         pausing: bool = True,
         proposing: bool = True,
         fresh: bool = False,
+        ahead: Callable[[], object] = lambda: None,
         account: Verification | None = None,
     ) -> None:
         self.s, self.fork, self.tag, self.theirs, self.place = s, fork, tag, theirs, place
         self.pausing, self.proposing, self.fresh = pausing, proposing, fresh
+        self._ahead = ahead
         self.resolution: Resolution | None = None
         self._staged = ""  # the tree of the merge after all decisions
         self._decisions: dict[str, tuple[Decision, ...]] = {}
@@ -93,6 +96,7 @@ class Work:
         if self.pausing:
             say_sides(self.s, done, repo=str(git.nearest(self.place)))
             require_nothing_left(self.s, done, self.place, "")
+        self.s.sh.ahead(self._ahead)
         if not done.unfinished and self._hook.exists():
             written = self.s.sh.ask("git -C {work} write-tree", work=self.place)
             self._staged = git.checked(written, "merge").line
