@@ -386,8 +386,10 @@ class _Lines(Mapping[str, Sequence[Commit]]):
 
     @cached_property
     def _own(self) -> Mapping[Commit, Changed]:
+        every = {path for changed in self.all.values() for path in changed}
+        wanted = set(filter(self._wanted, every))
         return {
-            commit: {path: v for path, v in changed.items() if self._wanted(path)}
+            commit: {path: v for path, v in changed.items() if path in wanted}
             for commit, changed in self.all.items()
         }
 

@@ -113,6 +113,9 @@ _NOTHING = frozenset({"000000", git.SUBMODULE})
 def _versions(raw: str) -> Versions:
     """The versions that a line of ``--raw`` names."""
     words = raw.strip("\n:").split(" ")
+    if len(words) == 5:  # one parent, as nearly always: a vendored tree has very many such lines
+        was, is_, old, new, _ = words
+        return None if was in _NOTHING else old, None if is_ in _NOTHING else new
     sides = len(words) // 2
     return tuple(
         [

@@ -303,9 +303,9 @@ class Older(Mapping[str, Sequence[str]]):
 
 def stem(path: str) -> str:
     """A file's name without what shows its kind."""
-    name = re.match(r"\.*[^.]*", path.rpartition("/")[2])
-    assert name
-    return name[0].lower()
+    name = path.rpartition("/")[2]
+    bare = name.lstrip(".")
+    return (name[: len(name) - len(bare)] + bare.partition(".")[0]).lower()
 
 
 _VENDORED = frozenset({"vendor", "_vendor", "node_modules", "third_party", "third-party"})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..fork import lineage, records
 from ..fork.fork import Fork
-from ..fork.patterns import globs
+from ..fork.patterns import globs, matching
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
 from ..run import files, git
@@ -232,9 +232,8 @@ def foreign_in_unit(
     """
     foreign: set[str] = set()
     for pattern in filter(lambda pattern: pattern.endswith("/"), rule.paths):
-        spec = globs([pattern])
-        inside = set(spec.match_files(differing))
-        if inside and any(map(spec.match_file, theirs)):
+        inside = matching([pattern], differing)
+        if inside and matching([pattern], theirs):
             foreign.update(p for p in inside if p in theirs or not own.of([p]))
     return foreign
 

@@ -144,6 +144,8 @@ def _find(
     restored: dict[str, Commit] = {}  # by commits that did nothing else
     again = set[str]()  # what newer commits brought back; upstream may have removed it since
     for entry in log:
+        if entry.changed.keys().isdisjoint(brought):
+            continue
         changed = _telling(fork, entry.changed) if len(entry.parents) == 1 else {}
         # Back from the sync's version to the one before: no earlier commit did that.
         back = {p: made for p, made in changed.items() if brought.get(p, ())[::-1] == made}

@@ -6,8 +6,9 @@ import ast
 import re
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -220,8 +221,8 @@ class Tree:
         made of it if it is called, and altogether as ""."""
         found: Counter[str] = Counter()
         root: Any = self.root
-        for place in re.finditer(rb"(?<!\w)%b(?!\w)" % re.escape(word), self.text):
-            node = root.descendant_for_byte_range(*place.span())
+        for place in self._places(word):
+            node = root.descendant_for_byte_range(*place)
             if node.type.endswith("identifier"):
                 found.update(["", *_call_of(node)])
         return found
@@ -243,8 +244,8 @@ class Tree:
         none."""
         root: Any = self.root
         first = 0
-        for place in re.finditer(rb"(?<!\w)%b(?!\w)" % re.escape(word), self.text):
-            node = root.descendant_for_byte_range(*place.span())
+        for place in self._places(word):
+            node = root.descendant_for_byte_range(*place)
             if node.type not in _USED:
                 continue
             of = node.parent
@@ -257,10 +258,23 @@ class Tree:
     def types(self, word: bytes) -> set[bytes]:
         """The types with which the code declares a name, without white space."""
         root: Any = self.root
-        places = re.finditer(rb"(?<!\w)%b(?!\w)" % re.escape(word), self.text)
-        return {
-            *filter(None, (_type_of(root.descendant_for_byte_range(*x.span())) for x in places))
-        }
+        nodes = (root.descendant_for_byte_range(*place) for place in self._places(word))
+        return {*filter(None, map(_type_of, nodes))}
+
+    def _places(self, word: bytes) -> Sequence[tuple[int, int]]:
+        """Where the text has a word, from and to."""
+        if re.fullmatch(rb"\w+", word):
+            return self._words.get(word, ())
+        found = re.finditer(rb"(?<!\w)%b(?!\w)" % re.escape(word), self.text)
+        return [place.span() for place in found]
+
+    @cached_property
+    def _words(self) -> Mapping[bytes, Sequence[tuple[int, int]]]:
+        """Where the text has each word: of a long one, hundreds are asked for."""
+        found: dict[bytes, list[tuple[int, int]]] = {}
+        for place in re.finditer(rb"\w+", self.text):
+            found.setdefault(place[0], []).append(place.span())
+        return found
 
     def is_in_text(self, at: int) -> bool:
         """Whether a position is inside a string that begins above its line."""
