@@ -14,7 +14,7 @@ from ..fork.tags import Tag
 from ..run import git
 from ..run.errors import Failed
 from ..run.shell import Shell
-from ..run.text import counted, difference, file_word, joined, listed, printable, substantive
+from ..run.text import counted, difference, file_word, joined, listed, printable
 from .commits import Changed, Entry, Versions, between, landing, log_of
 from .hunks import Commit
 
@@ -231,8 +231,10 @@ def _missing(sh: Shell, fork: Fork, production: str, back: Changed) -> tuple[str
     def is_dropped(path: str) -> bool:
         about = [drop for drop in drops if drop.path == path]
         new, old = (texts.get(name or "", "") for name in back[path])
-        changed = {x.strip() for lines in difference(new, old) for x in lines if substantive(x)}
-        return any(not x.lines for x in about) or changed <= {x for d in about for x in d.lines}
+        changed = {line.strip() for lines in difference(new, old) for line in lines}
+        said = {line for drop in about for line in drop.lines}
+        words = {line for line in changed if re.search(r"\w", line)}  # a bracket may be elsewhere
+        return any(not drop.lines for drop in about) or words <= said
 
     return tuple(path for path in gone if path not in noted or not is_dropped(path))
 
