@@ -289,6 +289,8 @@ class Actions:
         env = env | {key: filled(value, names) for key, value in spec.get("env", {}).items()}
         made.results[job] = "success"
         for number, step in enumerate(spec["steps"]):
+            if "if" in step and not evaluated(str(step["if"]), names):
+                continue
             if step.get("uses", "").startswith("actions/checkout@"):
                 self._check_out(clone, step.get("with", {}))
             if step.get("uses", "").startswith("actions/cache@"):

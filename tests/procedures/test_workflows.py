@@ -245,6 +245,18 @@ def test_a_scheduled_run_reports_conflicts(world: World, hub: GitHub, slack: Web
     assert run.step("ci.sync").env["GH_TOKEN"] == "ghp_own"
 
 
+def test_scheduled_runs_leave_a_closed_pull_request_alone(world: World, hub: GitHub) -> None:
+    """Without a page to review it by: a job's clone does not have the release then."""
+    opened = Actions(world, github=SCHEDULED).run(SYNC)
+    assert opened.results["sync"] == "success", opened.log
+    assert opened.step("carto-fork report").done.code == 0
+    assert world.call(["gh", "pr", "close", "1", "-R", "CartoDB/litellm"]).code == 0
+    run = Actions(world, github=SCHEDULED).run(SYNC)
+    assert (run.results["sync"], run.results["notify"]) == ("success", "success"), run.log
+    assert run.outputs["sync"]["result"] == "declined"
+    assert f"# Somebody closed the pull request for {STABLE}\n" in run.summary
+
+
 def test_a_scheduled_run_changes_nothing_if_nothing_is_new(
     world: World, hub: GitHub, slack: Webhook
 ) -> None:

@@ -205,7 +205,7 @@ EVENTS = {
     "nothing": ("No new upstream release", "The fork contains upstream's newest stable release."),
     "waiting": (
         "The upgrade to {release} is still waiting",
-        "Its pull request is open, and nothing has changed since the last run.",
+        "Its pull request is open; this run neither changed nor tested it.",
     ),
     "declined": (
         "Somebody closed the pull request for {release}",
