@@ -257,6 +257,7 @@ class _Adviser(Known):
         if ahead := begun.overtaken(sh, fork, tag, pushed, self._command):
             why = f"{origin.name} has commits on {upgrade.branch} that yours lacks; {ahead.does}."
             yield Advice(ahead.line, why)
+        yield from under_way.saved(sh, fork, tag, pushed, again)
         yield from self._resolving(upgrade)
         yield from under_way.uncommitted(sh, fork, upgrade.branch, then)
         local = fork.refs.commits.get(f"refs/heads/{upgrade.branch}")

@@ -4,6 +4,7 @@ Changes nothing."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from shlex import quote
 
@@ -85,6 +86,17 @@ def not_newer(facts: Status, newest: Tag, command: Callable[..., str]) -> Iterat
         yield Advice(anew, f"{why} This merges it all the same{other}.")
     elif lower:
         yield Advice(lower, f"{why} This lowers the version to what it contains.")
+
+
+def saved(sh: Shell, fork: Fork, tag: str, pushed: str, again: str) -> Iterator[Advice]:
+    """What brings back what `--abort` saved, if its sync branch was restored.
+
+    pushed: the branch's commit on origin. again: the command of the upgrade.
+    """
+    branch = fork.policy.branches.sync_for(tag)
+    with suppress(Refused):  # it is checked out
+        if begun.pending(sh, fork, tag, fork.place_for(branch), pushed):
+            yield Advice(again, f"{branch} has what --abort saved; this brings it back.")
 
 
 def uncommitted(sh: Shell, fork: Fork, branch: str, then: str) -> Iterator[Advice]:

@@ -61,7 +61,7 @@ class Memory:
             earlier = self.seen.get(key, seen)
             self.seen[key] = seen if earlier and earlier.lines == lines else None
             side = {hunk.ours: "the fork's side", hunk.theirs: "upstream's side"}.get(lines)
-            said = f"{commit} took {side}" if side else f"{commit} wrote something else"
+            said = f"{commit} took {side}" if side else f"{commit} took neither side"
             self.past.setdefault(path, []).append((_contested([hunk]), said))
 
 

@@ -307,8 +307,8 @@ def _show_words(console: Console, resolution: Resolution, decided: Sequence[Deci
         back = f"{at} checkout --conflict=diff3 -- {paths}"
         console.row("to take that back, before the merge is committed: ", back)
         console.say(
-            "All conflicts of the file are back then; `upgrade-carto` or `resolve-conflicts` "
-            "decides again those that it had decided."
+            "All conflicts of the file are back then; the next run decides again those that it "
+            "had decided."
         )
 
 

@@ -78,7 +78,8 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
             _leave(s, ready, work, held)
             return ready, work
         pushed = release.pushed if here in ("", release.pushed) else ""
-        if held and not leave and waits(work, pushed):
+        is_here = held or git.has_object(s.sh, fork.path, pushed)  # --dry fetches nothing
+        if is_here and not leave and waits(work, pushed):
             raise Paused(
                 f"{ready.sync} has conflicts on {fork.policy.remotes.origin.name} that nobody has "
                 "resolved yet.",
@@ -489,7 +490,7 @@ def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str)
         console.say(f"Abandoned. {sync} was at {head[:10]}." if head else "Abandoned.")
     if head and not landed:
         console.row("To restore it: ", f"{git.at(fork.path)} branch {sync} {head}")
-        console.say("The same upgrade, typed after that, continues with it.")
+        console.say("The same upgrade, typed after that, brings back what there was.")
     if fork.tracking(origin, sync) in fork.refs.objects:
         hosted = github.slug_of(origin.url) and not landed
         closes = ", and closes its pull request if that is open" if hosted else ""
