@@ -271,6 +271,7 @@ def test_conflicts_in_another_work_tree_are_reported(world: World) -> None:
     type_it(world, aborted.out.partition("To restore it: ")[2].splitlines()[0])
     finding = one(world, "conflicts", "look")
     assert "has what --abort saved, with conflicts: " in finding["what"]
+    assert json.loads(world.run("next --json").out)["command"] == finding["then"] + " --no-tests"
     assert finding["then"] == f"invoke upgrade-carto --tag {STABLE}"
     assert world.paste(finding["then"]).code == 3
     assert len(world.git("diff --name-only --diff-filter=U", repo=world.work(STABLE)).split()) == 2

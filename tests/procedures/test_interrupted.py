@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -339,3 +340,21 @@ def test_a_killed_upgrade_can_be_aborted(template: Path, tmp_path: Path) -> None
     checkout, here, origin, upstream = world.everything()
     del here[f"refs/tags/{TAG}"]
     assert (checkout, here, origin, upstream) == before
+
+
+def test_what_a_killed_merge_left_is_not_for_a_person_to_commit(world: World) -> None:
+    """Git writes the files of a merge first, and notes at the end that it is one."""
+    stable = "v1.77.2-stable"
+    assert world.run(f"upgrade-carto --tag {stable} --no-tests").code == 3
+    work = world.work(stable)
+    world.git("merge --quit", repo=work)
+    world.git("reset --quiet", repo=work)
+    note = {"pid": 1, "task": "invoke upgrade-carto", "unfinished": [str(work)], "removing": {}}
+    (world.fork / ".git" / "carto-fork.lock").write_text(json.dumps(note))
+    advice = json.loads(world.run("next --json").out)
+    assert advice["command"] == f"invoke upgrade-carto --tag {stable} --no-tests"
+    assert "A run was killed while it changed " in advice["why"]
+    dry = world.run(f"--dry upgrade-carto --tag {stable} --no-tests")
+    assert (dry.code, "puts it in order first" in " ".join(dry.out.split())) == (0, True)
+    again = world.paste(advice["command"])
+    assert again.code == 3 and "2 left" in again.out

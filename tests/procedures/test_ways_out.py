@@ -625,6 +625,7 @@ def test_markers_on_origin_are_resolved_without_github(world: World, here: bool)
     again = f"upgrade-carto --no-tests --tag {STABLE}"
     stopped = world.run(again)
     assert stopped.code == 3 and "conflicts on origin that nobody has resolved" in stopped.err
+    assert world.run(f"--dry {again}").err == stopped.err
     command = re.search(r"^Next: `(.*)` lists the files", stopped.err, re.MULTILINE)
     assert command
     listed = world.paste(command[1])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..run import git
 from ..run.shell import Shell
-from ..run.steps import Journal
+from ..run.steps import Journal, left_by_killed
 from . import branches
 from .fork import Fork
 from .session import Session
@@ -75,6 +75,12 @@ def put_in_order(
             shutil.rmtree(admin) if admin.is_dir() else admin.unlink()
     held.end(str(place))
     return replace(fork, refs=git.refs(sh, fork.path))
+
+
+def is_half_made(fork: Fork, place: Path) -> bool:
+    """Whether a killed run was changing a work tree, or removing it."""
+    left = left_by_killed(fork.repository.common / "carto-fork.lock")
+    return left is not None and str(place) in (*left.unfinished, *left.removing)
 
 
 def damaged(sh: Shell, fork: Fork) -> Iterator[tuple[str, Path]]:

@@ -251,13 +251,13 @@ class _Adviser(Known):
         again = self._command("upgrade-carto", tag=tag, **asked)
         place = git.nearest(fork.place_for(upgrade.branch))
         then = f"then run `{again}`."
+        pushed = there.objects.get(f"refs/heads/{upgrade.branch}", "") if there else ""
+        yield from under_way.left_by_a_run(sh, fork, tag, pushed, self._command, **asked)
         if merge := begun.for_a_person(sh, fork, place, then, but=tag):
             yield Advice(merge.line, merge.why)
-        pushed = there.objects.get(f"refs/heads/{upgrade.branch}", "") if there else ""
         if ahead := begun.overtaken(sh, fork, tag, pushed, self._command):
             why = f"{origin.name} has commits on {upgrade.branch} that yours lacks; {ahead.does}."
             yield Advice(ahead.line, why)
-        yield from under_way.saved(sh, fork, tag, pushed, again)
         yield from self._resolving(upgrade)
         yield from under_way.uncommitted(sh, fork, upgrade.branch, then)
         local = fork.refs.commits.get(f"refs/heads/{upgrade.branch}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from shlex import quote
 
 from ..audit import healing
-from ..fork import branches, releases, version_files
+from ..fork import branches, recovery, releases, version_files
 from ..fork.fork import Fork
 from ..fork.tags import FIRST, Tag
 from ..run import git, github
@@ -88,15 +88,21 @@ def not_newer(facts: Status, newest: Tag, command: Callable[..., str]) -> Iterat
         yield Advice(lower, f"{why} This lowers the version to what it contains.")
 
 
-def saved(sh: Shell, fork: Fork, tag: str, pushed: str, again: str) -> Iterator[Advice]:
-    """What brings back what `--abort` saved, if its sync branch was restored.
+def left_by_a_run(
+    sh: Shell, fork: Fork, tag: str, pushed: str, command: Callable[..., str], **asked: bool
+) -> Iterator[Advice]:
+    """What puts in order what a killed run left of an upgrade, or brings back what `--abort` saved.
 
-    pushed: the branch's commit on origin. again: the command of the upgrade.
+    pushed: its branch's commit on origin. asked: the options of its last run.
     """
-    branch = fork.policy.branches.sync_for(tag)
+    branch, again = fork.policy.branches.sync_for(tag), command("upgrade-carto", tag=tag, **asked)
+    if recovery.is_half_made(fork, place := fork.place_for(branch)):
+        why = f"A run was killed while it changed {git.named(git.nearest(place))}; this puts that "
+        yield Advice(again, f"{why}in order first, and continues.")
     with suppress(Refused):  # it is checked out
-        if begun.pending(sh, fork, tag, fork.place_for(branch), pushed):
-            yield Advice(again, f"{branch} has what --abort saved; this brings it back.")
+        if begun.pending(sh, fork, tag, place, pushed):
+            line = command("resolve-conflicts", pr=branch) if pushed else again
+            yield Advice(line, f"{branch} has what --abort saved; this continues with it.")
 
 
 def uncommitted(sh: Shell, fork: Fork, branch: str, then: str) -> Iterator[Advice]:

@@ -65,6 +65,13 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
                 )
                 return None
             release = _as_known_here(s, fork, release)
+            sync = fork.policy.branches.sync_for(release.tag.name)
+            if recovery.is_half_made(fork, fork.place_for(sync)):
+                s.console.say(
+                    "A killed run left its work tree half-made; without --dry, this puts it in "
+                    "order first, and the rest depends on that."
+                )
+                return None
         git.read_history(s.sh, fork.repository)
         try:
             ready, work = _prepared(s, fork, release, options, held, leave)
@@ -490,7 +497,7 @@ def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str)
         console.say(f"Abandoned. {sync} was at {head[:10]}." if head else "Abandoned.")
     if head and not landed:
         console.row("To restore it: ", f"{git.at(fork.path)} branch {sync} {head}")
-        console.say("The same upgrade, typed after that, brings back what there was.")
+        console.say("After that, `next` names what continues with it.")
     if fork.tracking(origin, sync) in fork.refs.objects:
         hosted = github.slug_of(origin.url) and not landed
         closes = ", and closes its pull request if that is open" if hosted else ""
