@@ -12,6 +12,7 @@ from carto_fork.fork.policy import Policy, load_policy
     ("paths", "expected"),
     [
         (["go.mod", "vendor/lib/a.go"], {"vendor": "go mod tidy && go mod vendor"}),
+        (["go.mod", "go.work", "vendor/a.go"], {"vendor": "go mod tidy && go work vendor"}),
         (["api/vendor/modules.txt"], {"api/vendor": "go mod vendor"}),
         (["composer.json", "vendor/acme/a.php"], {"vendor": "composer install"}),
         (["Cargo.toml", "vendor/serde/Cargo.toml"], {"vendor": "cargo vendor"}),

@@ -13,6 +13,7 @@ from shlex import quote
 import tomli
 
 _NODE = "package.json"
+_GO, _GO_WORKSPACE = "go mod tidy && go mod vendor", "go mod tidy && go work vendor"
 _LOCKS = {
     "uv.lock": ("pyproject.toml", "uv lock"),
     "poetry.lock": ("pyproject.toml", "poetry lock"),
@@ -25,7 +26,7 @@ _LOCKS = {
     "bun.lock": (_NODE, "bun install --lockfile-only"),
     "Cargo.lock": ("Cargo.toml", "cargo generate-lockfile"),
     "go.sum": ("go.mod", "go mod tidy"),
-    "vendor/modules.txt": ("go.mod", "go mod tidy && go mod vendor"),
+    "vendor/modules.txt": ("go.mod", _GO),
     "composer.lock": ("composer.json", "composer update --lock"),
     "vendor/composer/installed.json": ("composer.json", "composer install"),
     "Gemfile.lock": ("Gemfile", "bundle lock"),
@@ -44,7 +45,8 @@ def is_lock(path: str) -> bool:
 _MODULES = r"(\.package-lock\.json|(@[^/]+/)?[^/]+/package\.json)"
 # A directory that a tool fills: its name, a file next to it, a file in it, and the command.
 _FILLED = (
-    ("vendor", "go.mod", r"modules\.txt|.+\.go", "go mod tidy && go mod vendor"),
+    ("vendor", "go.work", r"modules\.txt|.+\.go", _GO_WORKSPACE),
+    ("vendor", "go.mod", r"modules\.txt|.+\.go", _GO),
     ("vendor", "", r"modules\.txt", "go mod vendor"),
     ("vendor", "composer.json", r".+\.php", "composer install"),
     ("vendor", "", r"composer/installed\.json", "composer install"),
@@ -99,6 +101,7 @@ def filled(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:
     for tree, command in vendored(everything).items():
         above, _, name = f"/{tree}".rpartition("/")
         beside = {manifest for of, manifest, _, how in _FILLED if (of, how) == (name, command)}
+        beside |= {"go.mod"} if command == _GO_WORKSPACE else set()
         for manifest in sorted(beside - {""}):
             path = f"{above}/{manifest}"[1:]
             if path in everything:
@@ -214,6 +217,8 @@ def locks(paths: Set[str]) -> Iterator[tuple[str, list[str], str]]:
     }
     for path, (home, lock) in sorted(places.items()):
         manifest, command = _LOCKS[lock]
+        if command == _GO and f"{home}/go.work".lstrip("/") in paths:
+            command = _GO_WORKSPACE  # there, `go mod vendor` refuses
         nearer = [
             h for h, other in places.values() if other == lock and _below(h, home) and h != home
         ]

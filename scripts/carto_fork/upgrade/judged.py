@@ -25,9 +25,12 @@ _ABOUT = {
     " together, and the next build overwrites what somebody edited.",
     "markers": "A conflict was committed as it was: no program reads such a file.",
     "lock file": "Whoever installs from this lock file does not get what the manifest names.",
-    checks.ADDED: "It is of the merge itself, so nobody reviewed it on a side. It may be meant.",
-    checks.EDITED: "Neither side changed this: whoever merged did. It may be meant.",
-    checks.REMOVED: "Neither side removed this: whoever merged did. It may be meant.",
+    checks.ADDED: "It is on neither side: it came while merging, or with another merge. It may be"
+    " meant.",
+    checks.EDITED: "Neither side changed this: it was done while merging, or came with another"
+    " merge. It may be meant.",
+    checks.REMOVED: "Neither side removed this: it was done while merging, or came with another"
+    " merge. It may be meant.",
 }
 """Why a finding matters, by its check."""
 _MOST_FILES = 10

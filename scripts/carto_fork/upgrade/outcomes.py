@@ -228,7 +228,13 @@ class Outcomes:
     def merge_commit(self) -> commits.Entry | None:
         """The commit that merged both sides; the oldest one if none has two parents."""
         merges = [entry for entry in self._log if len(entry.parents) > 1]
-        return next(reversed(merges or self._log), None)
+        both = (entry for entry in reversed(merges) if len(merges) == 1 or self._joins(entry))
+        return next(both, None) or next(reversed(merges or self._log), None)
+
+    def _joins(self, entry: commits.Entry) -> bool:
+        """Whether a commit has both sides of the merge in its history."""
+        sides, name = (self._merge.ours, self._merge.theirs), entry.commit.name
+        return all(git.is_ancestor(self._sh, self._repo, side, name) for side in sides)
 
     def who(self, entry: commits.Entry | None) -> str:
         """A commit on one line, with its author."""
