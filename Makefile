@@ -73,7 +73,7 @@ release: .venv/run ## release origin's production branch
 doctor: .venv/run ## check the fork, and print how to fix what is wrong
 	@$(invoke) $$ARGS
 
-sync-main: .venv/run ## update the mirror branch `main` from upstream
+sync-main: .venv/run ## update the mirror branch from upstream
 	@$(invoke) $$ARGS
 
 bump-version: .venv/run ## set the version in every place that states it
