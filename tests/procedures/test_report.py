@@ -838,7 +838,7 @@ def test_of_a_commit_that_is_not_the_release_only_what_git_shows_is_said(world: 
     assert f"of_it.py, whose lines with + are from {fix[:10]} (2025-09-30 fix: wait)\n@@" in eyes
     # All lines are there, and whoever reads them knows that the merge itself took them out.
     assert "a.py\n" + "".join(f"- {line}" for line in lines[4:7]) in eyes
-    assert "Neither side removed this: it was done while merging, or came with another merge." in eyes
+    assert "Neither side removed this: it was done while merging, or came with" in eyes
     assert f"litellm/router.py\n- {router[start].strip()}\n" in eyes
     assert f"{STABLE} have, lost in {tip[:10]} (2025-09-30 sync: join): " in eyes
     assert "Git's own merge of that merge's parents has them, so nobody decided that: bring" in eyes
