@@ -340,6 +340,15 @@ def test_markers_on_a_sync_branch_are_reported_with_its_pull_request(
     [pull] = found(world, "sync-pr")
     assert (pull["level"], pull["then"]) == ("look", "invoke resolve-conflicts --pr 1")
     assert "https://github.com/CartoDB/litellm/pull/1" in pull["what"]
+    # Also while what was resolved of it is given up and restored.
+    chosen = "--accept-upstream Dockerfile --reason x"
+    world.run(f"resolve-conflicts --pr 1 {chosen}")
+    aborted = type_it(world, f"invoke upgrade-carto --tag {STABLE} --abort")
+    type_it(world, aborted.out.partition("To restore it: ")[2].splitlines()[0])
+    assert one(world, "conflicts", "look") == finding
+    advice = json.loads(world.run("next --json").out)["command"]
+    assert advice == f"invoke resolve-conflicts --pr upstream-sync/{STABLE}"
+    assert "ui/litellm-dashboard/src/app/layout.tsx" in world.paste(advice).out
 
 
 def test_a_detached_head_is_reported(world: World) -> None:

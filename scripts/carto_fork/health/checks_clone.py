@@ -284,13 +284,12 @@ def _committed_markers(patient: Patient) -> Iterator[Diagnosis]:
     yield from _markers_on(patient, patient.production, patient.commit, sides)
 
 
-def _is_saved(patient: Patient, branch: str, tag: str) -> bool:
-    """Whether a sync branch ends with what `--abort` saved."""
-    fork = patient.fork
-    pushed = fork.refs.commits.get(fork.tracking(fork.policy.remotes.origin, branch), "")
-    with suppress(Refused):  # it is checked out
-        return bool(begun.pending(patient.sh, fork, tag, fork.place_for(branch), pushed))
-    return False
+def _saved(patient: Patient, tag: str, branch: str, pushed: str) -> str:
+    """As `begun.pending`, but "" if the branch is checked out."""
+    with suppress(Refused):
+        place = patient.fork.place_for(branch)
+        return begun.pending(patient.sh, patient.fork, tag, place, pushed)
+    return ""
 
 
 def _markers_on(
@@ -305,10 +304,13 @@ def _markers_on(
     if not left:
         return
     paths = sorted({path for path, _ in left})
-    if tag and _is_saved(patient, branch, tag):
+    published = patient.fork.tracking(patient.fork.policy.remotes.origin, branch)
+    pushed = patient.fork.refs.commits.get(published, "")
+    if tag and commit == _saved(patient, tag, branch, pushed):
         what = f"{branch} has what --abort saved, with conflicts: {listed(paths)}."
         again = patient.command("upgrade-carto", tag=tag)
-        yield Diagnosis(Level.LOOK, what, "This continues the upgrade with them.", again)
+        if not pushed:  # or else its pull request is what waits
+            yield Diagnosis(Level.LOOK, what, "This continues the upgrade with them.", again)
         return
     what = f"conflict markers are committed on {branch}: {listed(paths)}."
     cause = "Somebody committed a conflict unresolved; fix it on a branch of its own."
